@@ -1,0 +1,110 @@
+/** @file Draws the splits: which questions train, choose a checkpoint, and test. Pure. */
+import type { Organ, Question } from './dataset.js';
+import { hash32, shuffled } from './random.js';
+
+export const splitNames = ['official', 'image'] as const;
+
+/**
+ * `official`: the published split by question; nearly all its test images are also trained on.
+ * `image`: no image of a test question is trained on.
+ */
+export type SplitName = (typeof splitNames)[number];
+
+/** Disjoint, sorted lists of qids. `train` does not contain `validation`. */
+export interface SplitLists {
+  readonly train: readonly string[];
+  readonly validation: readonly string[];
+  readonly test: readonly string[];
+}
+
+export interface SplitOptions {
+  /** Train on templated rows, too; those that would leak a test or validation question stay out. */
+  readonly frame?: boolean;
+}
+
+/** Test images an organ of the `image` split: 63 of 314, a fifth. */
+const TEST_IMAGES_PER_ORGAN = 21;
+const VALIDATION_SHARE = 0.1;
+
+/** Wording of a question without case, blanks and punctuation: equal for questions that read alike. */
+export const wordingOf = ({ imageId, question }: Pick<Question, 'imageId' | 'question'>): string =>
+  `${imageId} ${
+    question
+      .toLowerCase()
+      .match(/[\p{L}\p{N}]+/gu)
+      ?.join(' ') ?? ''
+  }`;
+
+/** Code unit order: the same on every machine and in every language. */
+export const sorted = (words: Iterable<string>): string[] => [...words].sort((a, b) => (a < b ? -1 : 1));
+
+/** Image ids by organ, sorted. */
+function imagesByOrgan(questions: readonly Question[]): [Organ, string[]][] {
+  const byOrgan = new Map<Organ, Set<string>>();
+  for (const { organ, imageId } of questions) {
+    byOrgan.set(organ, (byOrgan.get(organ) ?? new Set()).add(imageId));
+  }
+  return (['CHEST', 'ABD', 'HEAD'] as const).map((organ) => [organ, sorted(byOrgan.get(organ) ?? [])]);
+}
+
+/**
+ * A tenth of the images of each organ, those that come first by hash.
+ * The hash does not know the split, so that both splits hold out mostly the same images.
+ */
+function validationImages(questions: readonly Question[], seed: number): Set<string> {
+  const drawn = imagesByOrgan(questions).flatMap(([, images]) => {
+    const byHash = images
+      .map((imageId) => ({ imageId, order: hash32(seed, 'validation', imageId) }))
+      .sort((a, b) => a.order - b.order);
+    return byHash.slice(0, Math.round(images.length * VALIDATION_SHARE)).map(({ imageId }) => imageId);
+  });
+  return new Set(drawn);
+}
+
+function imageTestImages(questions: readonly Question[], seed: number): Set<string> {
+  return new Set(
+    imagesByOrgan(questions).flatMap(([organ, images]) =>
+      shuffled(images, seed, 'image-test', organ).slice(0, TEST_IMAGES_PER_ORGAN),
+    ),
+  );
+}
+
+/**
+ * Draws a split; the same arguments always give the same lists.
+ *
+ * Validation is all trainable questions of a tenth of the images that the split trains on.
+ * Rows of `phraseType` frame are in no list unless `frame` is set, and then in `train` only.
+ */
+export function drawSplit(
+  questions: readonly Question[],
+  name: SplitName,
+  seed = 0,
+  { frame = false }: SplitOptions = {},
+): SplitLists {
+  const asked = questions.filter((q) => q.phraseType !== 'frame');
+  const testImages = name === 'image' ? imageTestImages(asked, seed) : new Set<string>();
+  const isTest = (q: Question) => (name === 'image' ? testImages.has(q.imageId) : q.set === 'test');
+
+  const test = asked.filter(isTest);
+  const rest = asked.filter((q) => !isTest(q));
+  const heldOut = validationImages(rest, seed);
+  const train = rest.filter((q) => !heldOut.has(q.imageId));
+  if (frame) {
+    const tested = new Set(test.map(wordingOf));
+    train.push(
+      ...questions.filter(
+        (q) =>
+          q.phraseType === 'frame' &&
+          !heldOut.has(q.imageId) &&
+          !testImages.has(q.imageId) &&
+          !tested.has(wordingOf(q)),
+      ),
+    );
+  }
+  const qids = (rows: readonly Question[]) => sorted(rows.map((q) => q.qid));
+  return {
+    train: qids(train),
+    validation: qids(rest.filter((q) => heldOut.has(q.imageId))),
+    test: qids(test),
+  };
+}

@@ -1,0 +1,38 @@
+/** @file Scaled dot-product attention over heads. */
+import type { GraphBuilder } from '../ir/builder.js';
+import type { Dim, Value } from '../ir/types.js';
+
+/** x [rows, heads·headDim] → [batch, heads, tokens, headDim], rows = batch·tokens. */
+export function splitHeads(g: GraphBuilder, x: Value, batch: Dim, tokens: Dim, heads: number): Value {
+  const headDim = (x.shape[1] as number) / heads;
+  return g.transpose(g.reshape(x, [batch, tokens, heads, headDim]), [0, 2, 1, 3]);
+}
+
+/** [batch, heads, tokens, headDim] → [batch·tokens, heads·headDim] */
+export function mergeHeads(g: GraphBuilder, x: Value, rows: Dim): Value {
+  const [, heads, , headDim] = x.shape as [Dim, number, Dim, number];
+  return g.reshape(g.transpose(x, [0, 2, 1, 3]), [rows, heads * headDim]);
+}
+
+export interface AttentionInputs {
+  /** [batch, heads, tokens, headDim] */
+  readonly query: Value;
+  /** [batch, heads, keys, headDim] */
+  readonly key: Value;
+  /** [batch, heads, keys, headDim] */
+  readonly value: Value;
+  /** added to the scores, broadcastable to [batch, heads, tokens, keys]: 0 = attend, −10000 = not */
+  readonly mask?: Value;
+  /** applied to the probabilities [batch, heads, tokens, keys] */
+  readonly dropProbabilities?: (probabilities: Value) => Value;
+}
+
+/** softmax(Q·Kᵀ/√headDim + mask)·V → [batch, heads, tokens, headDim] */
+export function attend(g: GraphBuilder, inputs: AttentionInputs): Value {
+  const { query, key, value, mask, dropProbabilities } = inputs;
+  const headDim = query.shape[3] as number;
+  // scale query, not the scores: [tokens, headDim] is smaller than [tokens, keys]
+  const scores = g.matmul(g.mul(query, 1 / Math.sqrt(headDim)), g.swapLast(key));
+  const probabilities = g.op('Softmax', [mask ? g.add(scores, mask) : scores], { axis: -1 });
+  return g.matmul(dropProbabilities ? dropProbabilities(probabilities) : probabilities, value);
+}
