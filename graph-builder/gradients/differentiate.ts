@@ -1,6 +1,6 @@
 /** @file Reverse-mode automatic differentiation: graph in, graph with gradients out. */
 import { GraphBuilder } from '../ir/builder.js';
-import { broadcast, sameShape } from '../ir/dim.js';
+import { sameShape } from '../ir/dim.js';
 import type { Graph, Node, Value } from '../ir/types.js';
 import type { OpName } from '../ops/registry.js';
 import { activations } from './activations.js';
@@ -79,7 +79,7 @@ function backward(g: GraphBuilder, node: Node, gradients: Gradients, needed: Set
     const contribution = thunk();
     if ('addTo' in contribution) return gradients.contribute(input, contribution);
     const part = unbroadcast(g, contribution, input.shape);
-    if (!sameShape(part.shape, input.shape) && !broadcast(part.shape, input.shape)) {
+    if (!sameShape(part.shape, input.shape) || part.dtype !== input.dtype) {
       throw new Error(`internal: ${node.op} gives ${input.name} [${input.shape}] a gradient [${part.shape}]`);
     }
     gradients.contribute(input, part);
@@ -104,6 +104,9 @@ export interface DifferentiateOptions {
  * @throws {Error} when the loss does not depend on a trainable parameter.
  */
 export function differentiate(graph: Graph, { loss, wrt }: DifferentiateOptions): Graph {
+  if (loss.shape.length > 0 || loss.dtype !== 'float32') {
+    throw new Error(`internal: the loss is ${loss.dtype}[${loss.shape}], not a float32 scalar`);
+  }
   const sources = wrt ?? graph.parameters.filter((p) => p.trainable);
   const needed = dependents(graph, sources);
   const g = new GraphBuilder(graph);
@@ -118,9 +121,9 @@ export function differentiate(graph: Graph, { loss, wrt }: DifferentiateOptions)
   });
   const outputs: Record<string, Value> = { ...graph.outputs };
   for (const source of sources) {
-    const gradient = gradients.of(source);
+    const gradient = g.within('backward', () => gradients.of(source));
     if (!gradient) throw new Error(`internal: the loss does not depend on ${source.name}`);
-    outputs[`${source.name}.grad`] = g.expandLike(gradient, source);
+    outputs[`${source.name}.grad`] = gradient;
   }
   return g.finish(outputs);
 }

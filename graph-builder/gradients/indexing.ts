@@ -1,4 +1,5 @@
 /** @file Gradients of reading and writing by index: each is the other. */
+import { product } from '../ir/dim.js';
 import type { GradientRules } from './rule.js';
 
 export const indexing = {
@@ -6,9 +7,16 @@ export const indexing = {
   Gather: ({ g, zero, inputs: [data, indices], attrs: { axis }, dy }) => [
     () => ({
       addTo: (sum) => {
-        if (axis !== 0) throw new Error('internal: only the gradient of Gather over axis 0 is needed');
-        const at = g.cast(g.reshape(indices, [...indices.shape, 1]), 'int64');
-        return g.op('ScatterND', [sum ?? g.expandLike(zero(), data), at, dy], { reduction: 'add' });
+        const [, width] = data.shape;
+        if (axis !== 0 || data.shape.length > 2 || typeof (width ?? 1) !== 'number') {
+          throw new Error(`internal: no gradient of Gather over axis ${axis} of [${data.shape}]`);
+        }
+        const rows = product(indices.shape);
+        const flat = g.reshape(indices, [rows]);
+        const columns = [...Array(width ?? 0).keys()].map(() => 0);
+        const at = width ? g.add(g.reshape(flat, [rows, 1]), g.constant(columns, [1, columns.length], flat.dtype)) : flat;
+        const updates = g.reshape(dy, width ? [rows, width] : [rows]);
+        return g.op('ScatterElements', [sum ?? g.expandLike(zero(), data), at, updates], { axis: 0, reduction: 'add' });
       },
     }),
     null,
@@ -24,11 +32,6 @@ export const indexing = {
     () => dy,
     null,
     () => g.op('GatherElements', [dy, indices], { axis }),
-  ],
-  ScatterND: ({ g, inputs: [, indices], dy }) => [
-    () => dy,
-    null,
-    () => g.gather(dy, g.reshape(indices, indices.shape.slice(0, -1))),
   ],
   TopK: ({ g, inputs: [x], outputs: [, at], attrs: { axis }, dy }) => [
     () => g.op('ScatterElements', [g.sub(x, x), at!, dy], { axis, reduction: 'add' }),

@@ -1,5 +1,5 @@
 /** @file Builds a graph node by node. Equal nodes are made once; nothing is changed in place. */
-import { describe, type Inputs } from '../ops/define.js';
+import { describe, formatAttributes, type Inputs } from '../ops/define.js';
 import { type AttrsOf, definitionOf, type InputsOf, type OpName } from '../ops/registry.js';
 import { sameShape } from './dim.js';
 import { onnxTypes } from './dtypes.js';
@@ -54,9 +54,11 @@ export class GraphBuilder {
   /** Names of values made inside `build` start with `name/`. */
   within<T>(name: string, build: () => T): T {
     this.scope.push(name);
-    const result = build();
-    this.scope.pop();
-    return result;
+    try {
+      return build();
+    } finally {
+      this.scope.pop();
+    }
   }
 
   input(name: string, dtype: DType, shape: Shape, describes?: Shape): Input {
@@ -91,7 +93,7 @@ export class GraphBuilder {
     const key = constantKey(dtype, shape, data);
     let constant = this.constants.get(key);
     if (!constant) {
-      constant = { kind: 'constant', name: `constant_${this.constants.size}`, dtype, shape, data };
+      constant = { kind: 'constant', name: this.freshConstantName(), dtype, shape, data };
       this.constants.set(key, constant);
     }
     return constant;
@@ -223,8 +225,16 @@ export class GraphBuilder {
     return `${prefix}${index}`;
   }
 
+  /** A pruned graph has gaps in its numbers, one that was read has names of its own. */
+  private freshConstantName(): string {
+    const taken = new Set([...this.constants.values()].map((c) => c.name));
+    let index = this.constants.size;
+    while (taken.has(`constant_${index}`)) index += 1;
+    return `constant_${index}`;
+  }
+
   private keyOf(op: OpName, operands: Inputs, attrs: Attributes): string {
-    return `${op} ${operands.map((v) => (v ? this.idOf(v) : '')).join()} ${JSON.stringify(attrs)}`;
+    return `${op} ${operands.map((v) => (v ? this.idOf(v) : '')).join()} ${formatAttributes(attrs)}`;
   }
 
   private append(node: Node): void {

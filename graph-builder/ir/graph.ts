@@ -1,4 +1,5 @@
 /** @file Whole-graph helpers: check, print, substitute, prune. */
+import { formatAttributes } from '../ops/define.js';
 import { definitionOf } from '../ops/registry.js';
 import { sameShape } from './dim.js';
 import type { Graph, Node, Parameter, Value } from './types.js';
@@ -41,7 +42,7 @@ const formatValue = (v: Value): string => `${v.name} ${v.dtype}[${v.shape}]`;
 
 const formatNode = (node: Node): string =>
   `${node.outputs.map(formatValue).join(', ')} = ${node.op}(${node.inputs.map((v) => v?.name ?? '').join(', ')})${
-    Object.keys(node.attrs).length > 0 ? ` ${JSON.stringify(node.attrs)}` : ''
+    Object.keys(node.attrs).length > 0 ? ` ${formatAttributes(node.attrs)}` : ''
   }`;
 
 /** One line an input, parameter, node and output. */

@@ -19,8 +19,8 @@ export const MAX_BEAMS = 8;
 
 const DECODER = 'text_decoder.bert';
 
-const pixelInput = (g: GraphBuilder, { imageSize }: MissConfig, images: Dim): Value =>
-  g.input('pixel_values', 'float32', [images, 3, imageSize, imageSize]);
+const pixelInput = (g: GraphBuilder, { imageSize }: MissConfig): Value =>
+  g.input('pixel_values', 'float32', ['images', 3, imageSize, imageSize]);
 
 /** int32 [batch, tokens] ids, positions and mask of a text, and the shape that its heads need. */
 function textInputs(g: GraphBuilder, kind: 'question' | 'answer', { hidden, textHeads }: MissConfig) {
@@ -51,19 +51,24 @@ function causalMask(g: GraphBuilder, mask: Value, positions: Value): Value {
 
 /**
  * The question's states: the JTM encoder over [ENC] w1 … wn [SEP], cross-attending to the image tokens.
- * With `imageIndex` int32 [batch], keys and values are made once an image and then picked for each question.
+ * Keys and values are made once an image; `selection` [batch, images], one 1 a row, picks each question's. A
+ * product with 0 and 1 is exact, and its gradient is a product too: no scatter is needed.
  */
 function questionStates(
   g: GraphBuilder,
   config: MissConfig,
-  { imageStates, images, imageIndex, dropoutRate }: { imageStates: Value; images: Dim; imageIndex?: Value; dropoutRate?: number },
+  { imageStates, dropoutRate }: { imageStates: Value; dropoutRate?: number },
 ): { states: Value; mask: Value; positions: Value } {
   const { ids, positions, mask } = textInputs(g, 'question', config);
-  if (dropoutRate) g.input(seedInputs.question, 'int32', ids.shape);
-  const pick = (v: Value) => (imageIndex ? g.gather(v, imageIndex) : v);
+  const selection = g.input('image_selection', 'float32', ['batch', 'images']);
+  const pick = (v: Value): Value => {
+    const [, heads, keys, headDim] = v.shape as [Dim, number, number, number];
+    const flat = g.matmul(selection, g.reshape(v, ['images', heads * keys * headDim]));
+    return g.reshape(flat, ['batch', heads, keys, headDim]);
+  };
   const cross = (layer: number): KeyValue => {
     const name = `text_encoder.encoder.layer.${layer}.crossattention.self`;
-    const each = keyValue(g, imageStates, name, { batch: images, keys: imageTokens(config), heads: config.textHeads });
+    const each = keyValue(g, imageStates, name, { batch: 'images', keys: imageTokens(config), heads: config.textHeads });
     return { key: pick(each.key), value: pick(each.value) };
   };
   const states = textBody(
@@ -82,18 +87,15 @@ const decoderCross = (g: GraphBuilder, config: MissConfig, states: Value, layer:
   });
 
 /** Hidden states of the decoder for whole answers, [batch·answer_tokens, hidden]. */
-function answerStates(g: GraphBuilder, config: MissConfig, dropout: DropoutRates): Value {
+function answerStates(g: GraphBuilder, config: MissConfig, dropout: DropoutRates = {}): Value {
   const rate = dropout.visual_encoder ?? 0;
-  if (rate > 0) g.input(seedInputs.image, 'int32', ['batch']);
-  const imageStates = imageEncoder(g, pixelInput(g, config, 'batch'), config, rate);
+  const imageStates = imageEncoder(g, pixelInput(g, config), config, rate);
   const question = questionStates(g, config, {
     imageStates,
-    images: 'batch',
     ...(dropout.text_encoder && { dropoutRate: dropout.text_encoder }),
   });
   const { ids, positions, mask } = textInputs(g, 'answer', config);
   const dropoutRate = dropout.text_decoder;
-  if (dropoutRate) g.input(seedInputs.answer, 'int32', ids.shape);
   return textBody(
     g,
     {
@@ -110,9 +112,17 @@ function answerStates(g: GraphBuilder, config: MissConfig, dropout: DropoutRates
   );
 }
 
-/** Loss of a batch; outputs `loss` [] and `token_losses` [labels]. With dropout rates, the training form. */
-export function lossGraph(config: MissConfig, dropout: DropoutRates = {}): Graph {
+/**
+ * Loss of a batch; outputs `loss` [] and `token_losses` [labels]. With dropout rates (also none), the training
+ * form: it has the inputs that seed dropout, which rewrites may use too.
+ */
+export function lossGraph(config: MissConfig, dropout?: DropoutRates): Graph {
   const g = new GraphBuilder();
+  if (dropout) {
+    g.input(seedInputs.image, 'int32', ['images']);
+    g.input(seedInputs.question, 'int32', ['batch', 'question_tokens']);
+    g.input(seedInputs.answer, 'int32', ['batch', 'answer_tokens']);
+  }
   const hiddenStates = answerStates(g, config, dropout);
   const positions = g.input('label_positions', 'int32', ['labels']);
   const labels = g.input('labels', 'int32', ['labels']);
@@ -124,18 +134,18 @@ export function lossGraph(config: MissConfig, dropout: DropoutRates = {}): Graph
 /** Teacher-forced logits; output `logits` [batch·answer_tokens, vocab]. */
 export function logitsGraph(config: MissConfig): Graph {
   const g = new GraphBuilder();
-  return g.finish({ logits: logits(g, answerStates(g, config, {}), config) });
+  return g.finish({ logits: logits(g, answerStates(g, config), config) });
 }
 
 /** `pixel_values` [images, 3, side, side] → `image_states` [images, tokens, hidden]. */
 export function imageEncoderGraph(config: MissConfig): Graph {
   const g = new GraphBuilder();
-  const states = imageEncoder(g, pixelInput(g, config, 'images'), config);
+  const states = imageEncoder(g, pixelInput(g, config), config);
   return g.finish({ image_states: g.reshape(states, ['images', imageTokens(config), config.hidden]) });
 }
 
 /**
- * Questions about images: `image_states` [images, tokens, hidden], `image_index` int32 [batch] and the
+ * Questions about images: `image_states` [images, tokens, hidden], `image_selection` [batch, images] and the
  * question's inputs → the decoder's cross-attention `cross_key.L`, `cross_value.L`
  * [batch, heads, question_tokens, headDim].
  */
@@ -144,8 +154,7 @@ export function questionEncoderGraph(config: MissConfig): Graph {
   const tokens = imageTokens(config);
   const given = g.input('image_states', 'float32', ['images', tokens, config.hidden]);
   const imageStates = g.reshape(given, [product(['images', tokens]), config.hidden]);
-  const imageIndex = g.input('image_index', 'int32', ['batch']);
-  const { states } = questionStates(g, config, { imageStates, images: 'images', imageIndex });
+  const { states } = questionStates(g, config, { imageStates });
   const outputs: Record<string, Value> = {};
   for (let layer = 0; layer < config.textLayers; layer++) {
     const { key, value } = decoderCross(g, config, states, layer);

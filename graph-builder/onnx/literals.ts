@@ -16,7 +16,8 @@ export function encodeNumbers(dtype: DType, data: readonly number[]): Uint8Array
 }
 
 export function decodeNumbers(dtype: DType, bytes: Uint8Array): number[] {
-  const aligned = bytes.slice().buffer; // typed arrays need alignment, protobuf slices have none
+  // Typed arrays need alignment, which protobuf's slices have not; a Buffer's slice() would not copy.
+  const aligned = new Uint8Array(bytes).buffer;
   if (dtype === 'int64') return Array.from(new BigInt64Array(aligned), Number);
   if (dtype === 'float16') throw new Error('internal: float16 literals are not read');
   return Array.from(new arrays[dtype](aligned));

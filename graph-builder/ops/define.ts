@@ -32,13 +32,35 @@ export type Binary = readonly [Value, Value];
 export const describe = (op: string, inputs: Inputs): string =>
   `${op}(${inputs.map((v) => (v ? `${v.name} ${v.dtype}[${v.shape}]` : 'none')).join(', ')})`;
 
+/** Attributes as JSON, in one order however they were written. */
+export const formatAttributes = (attrs: Attributes): string => JSON.stringify(attrs, Object.keys(attrs).sort());
+
 /** Result of an element-wise operator of two values, with `dtype` or theirs. */
 export function broadcastType(op: string, [a, b]: Binary, dtype?: DType): ValueType {
   const shape = broadcast(a.shape, b.shape);
   if (!shape || a.dtype !== b.dtype) {
-    throw new ShapeError('shapes or dtypes do not broadcast', describe(op, [a, b]), 'make the trailing axes equal or 1');
+    throw new ShapeError(
+      'shapes or dtypes do not broadcast',
+      describe(op, [a, b]),
+      'make the trailing axes equal or 1',
+    );
   }
   return { dtype: dtype ?? a.dtype, shape };
+}
+
+/**
+ * `axis` of the first input, counted from the front.
+ *
+ * @throws {ShapeError} when it has no such axis.
+ */
+export function axisOf(op: string, inputs: Inputs, axis: number): number {
+  const rank = inputs[0]!.shape.length;
+  if (Number.isInteger(axis) && axis >= -rank && axis < rank) return axis < 0 ? axis + rank : axis;
+  throw new ShapeError(
+    `axis ${axis} is out of range`,
+    describe(op, inputs),
+    `choose one between ${-rank} and ${rank - 1}`,
+  );
 }
 
 export interface ReduceAttrs {

@@ -1,6 +1,6 @@
 /** @file Reading and writing by index. */
 import type { Value } from '../ir/types.js';
-import { type Binary, defineOp, type Unary } from './define.js';
+import { axisOf, type Binary, defineOp, type Unary } from './define.js';
 
 /**
  * Rows of a table.
@@ -10,9 +10,11 @@ import { type Binary, defineOp, type Unary } from './define.js';
  * Source: ONNX operator Gather, opset 13.
  */
 export const Gather = defineOp<Binary, { readonly axis: number }>({
-  infer: ([data, indices], { axis }) => [
-    { dtype: data.dtype, shape: [...data.shape.slice(0, axis), ...indices.shape, ...data.shape.slice(axis + 1)] },
-  ],
+  infer: ([data, indices], { axis }) => {
+    const at = axisOf('Gather', [data, indices], axis);
+    const shape = [...data.shape.slice(0, at), ...indices.shape, ...data.shape.slice(at + 1)];
+    return [{ dtype: data.dtype, shape }];
+  },
 });
 
 /** One element of `data` for each index. Source: ONNX operator GatherElements, opset 13. */
@@ -21,23 +23,16 @@ export const GatherElements = defineOp<Binary, { readonly axis: number }>({
 });
 
 /**
- * Adds `updates` to `data` at `indices` along `axis`.
+ * Adds `updates` to `data` at `indices` along `axis`; repeated indices add up.
  *
+ * ScatterND is not offered: ONNX Runtime 1.30's CPU kernel adds from several threads without a lock, so that
+ * repeated indices lose updates.
  * Source: ONNX operator ScatterElements, opset 18.
  */
 export const ScatterElements = defineOp<
   readonly [Value, Value, Value],
   { readonly axis: number; readonly reduction: 'add' }
 >({
-  infer: ([data]) => [{ dtype: data.dtype, shape: data.shape }],
-});
-
-/**
- * Adds rows `updates [i..., rest]` to `data` at `indices [i..., 1]` (int64); repeated indices add up.
- *
- * Source: ONNX operator ScatterND, opset 18.
- */
-export const ScatterND = defineOp<readonly [Value, Value, Value], { readonly reduction: 'add' }>({
   infer: ([data]) => [{ dtype: data.dtype, shape: data.shape }],
 });
 

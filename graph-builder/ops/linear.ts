@@ -18,11 +18,17 @@ export const MatMul = defineOp<Binary>({
     const [kOfB, n] = b.shape.slice(-2);
     const leading = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2));
     if (a.shape.length < 2 || b.shape.length < 2 || k !== kOfB || !leading) {
-      throw new ShapeError(
-        `inner axes differ: ${k} and ${kOfB}`,
-        describe('MatMul', [a, b]),
-        'a weight [out, in] takes g.linear (Gemm with transB), not MatMul',
-      );
+      const where = describe('MatMul', [a, b]);
+      if (Math.min(a.shape.length, b.shape.length) < 2) {
+        throw new ShapeError(
+          'both sides need at least two axes',
+          where,
+          'reshape a vector to a matrix first',
+        );
+      }
+      if (!leading) throw new ShapeError('leading axes do not broadcast', where, 'make them equal or 1');
+      const remedy = 'a weight [out, in] takes g.linear (Gemm with transB), not MatMul';
+      throw new ShapeError(`inner axes differ: ${k} and ${kOfB}`, where, remedy);
     }
     return [{ dtype: a.dtype, shape: [...leading, m!, n!] }];
   },
@@ -45,11 +51,15 @@ export const Gemm = defineOp<
     const [m, k] = transA ? [a.shape[1], a.shape[0]] : a.shape;
     const [kOfB, n] = transB ? [b.shape[1], b.shape[0]] : b.shape;
     if (a.shape.length !== 2 || b.shape.length !== 2 || k !== kOfB || (c && !sameShape(c.shape, [n!]))) {
-      throw new ShapeError(
-        `inner axes differ: ${k} and ${kOfB}${c ? `, row [${c.shape}]` : ''}`,
-        describe(`Gemm transA=${transA} transB=${transB}`, [a, b, c]),
-        'flatten the input to [rows, in] first',
-      );
+      const where = describe(`Gemm transA=${transA} transB=${transB}`, c ? [a, b, c] : [a, b]);
+      if (a.shape.length !== 2 || b.shape.length !== 2) {
+        throw new ShapeError('both sides need two axes', where, 'flatten the input to [rows, in] first');
+      }
+      if (k !== kOfB) {
+        const remedy = 'flatten the input to [rows, in] first, and check which side is transposed';
+        throw new ShapeError(`inner axes differ: ${k} and ${kOfB}`, where, remedy);
+      }
+      throw new ShapeError(`the row [${c?.shape}] is not [${n}]`, where, `give a vector of length ${n}`);
     }
     return [{ dtype: a.dtype, shape: [m!, n!] }];
   },

@@ -1,10 +1,8 @@
 /** @file Operators that move data without computing. */
 import { ShapeError } from '../errors.js';
-import { product, quotient, sameShape, sum } from '../ir/dim.js';
+import { broadcast, product, quotient, sameShape, sum } from '../ir/dim.js';
 import type { Dim, Shape, Value } from '../ir/types.js';
-import { defineOp, describe, type Unary } from './define.js';
-
-const axisOf = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
+import { axisOf, defineOp, describe, type Unary } from './define.js';
 
 /** What ONNX's target shape (0 = copy this axis, -1 = what is left) makes of `input`. */
 function resolveShape(x: Value, target: readonly number[]): Shape {
@@ -14,7 +12,11 @@ function resolveShape(x: Value, target: readonly number[]): Shape {
   const known = product(shape.filter((_, i) => i !== free));
   const rest = quotient(product(x.shape), known);
   if (rest === undefined) {
-    throw new ShapeError(`cannot reshape to [${target}]`, describe('Reshape', [x]), 'make the product of the axes equal');
+    throw new ShapeError(
+      `cannot reshape to [${target}]`,
+      describe('Reshape', [x]),
+      'make the product of the axes equal',
+    );
   }
   return shape.map((d, i) => (i === free ? rest : d));
 }
@@ -33,7 +35,11 @@ export const Reshape = defineOp<
   infer: ([x, fed], { shape }) => {
     const result = shape ? resolveShape(x, shape) : fed?.describes;
     if (!result || product(result) !== product(x.shape)) {
-      throw new ShapeError(`cannot reshape to [${result}]`, describe('Reshape', [x]), 'make the product of the axes equal');
+      throw new ShapeError(
+        `cannot reshape to [${result}]`,
+        describe('Reshape', [x]),
+        'make the product of the axes equal',
+      );
     }
     return [{ dtype: x.dtype, shape: result }];
   },
@@ -42,8 +48,13 @@ export const Reshape = defineOp<
 /** Source: ONNX operator Transpose, opset 13. */
 export const Transpose = defineOp<Unary, { readonly perm: readonly number[] }>({
   infer: ([x], { perm }) => {
-    if (perm.length !== x.shape.length) {
-      throw new ShapeError(`perm [${perm}] does not fit`, describe('Transpose', [x]), 'give one entry an axis');
+    const axes = new Set(perm);
+    if (perm.length !== x.shape.length || x.shape.some((_, i) => !axes.has(i))) {
+      throw new ShapeError(
+        `perm [${perm}] does not fit`,
+        describe('Transpose', [x]),
+        'give one entry an axis',
+      );
     }
     return [{ dtype: x.dtype, shape: perm.map((p) => x.shape[p]!) }];
   },
@@ -53,10 +64,14 @@ export const Transpose = defineOp<Unary, { readonly perm: readonly number[] }>({
 export const Concat = defineOp<readonly Value[], { readonly axis: number }>({
   infer: (inputs, { axis }) => {
     const first = inputs[0]!;
-    const at = axisOf(axis, first.shape.length);
+    const at = axisOf('Concat', inputs, axis);
     const others = (v: Value) => v.shape.filter((_, i) => i !== at);
     if (inputs.some((v) => !sameShape(others(v), others(first)) || v.dtype !== first.dtype)) {
-      throw new ShapeError('only the joined axis may differ', describe('Concat', inputs), `check axis ${axis}`);
+      throw new ShapeError(
+        'only the joined axis may differ',
+        describe('Concat', inputs),
+        `check axis ${axis}`,
+      );
     }
     const joined = sum(inputs.map((v) => v.shape[at]!));
     return [{ dtype: first.dtype, shape: first.shape.map((d, i) => (i === at ? joined : d)) }];
@@ -67,9 +82,13 @@ export const Concat = defineOp<readonly Value[], { readonly axis: number }>({
 export const Split = defineOp<Unary, { readonly axis: number; readonly split: readonly number[] }>({
   asInputs: ['split'],
   infer: ([x], { axis, split }) => {
-    const at = axisOf(axis, x.shape.length);
+    const at = axisOf('Split', [x], axis);
     if (sum(split) !== x.shape[at]) {
-      throw new ShapeError(`parts [${split}] do not add up`, describe('Split', [x]), `their sum must be ${x.shape[at]}`);
+      throw new ShapeError(
+        `parts [${split}] do not add up`,
+        describe('Split', [x]),
+        `their sum must be ${x.shape[at]}`,
+      );
     }
     return split.map((part) => ({ dtype: x.dtype, shape: x.shape.map((d, i) => (i === at ? part : d)) }));
   },
@@ -78,5 +97,14 @@ export const Split = defineOp<Unary, { readonly axis: number; readonly split: re
 /** Repeats axes of length 1 to a fixed shape. Source: ONNX operator Expand, opset 13. */
 export const Expand = defineOp<Unary, { readonly shape: readonly number[] }>({
   asInputs: ['shape'],
-  infer: ([x], { shape }) => [{ dtype: x.dtype, shape }],
+  infer: ([x], { shape }) => {
+    if (!sameShape(broadcast(x.shape, shape) ?? [], shape)) {
+      throw new ShapeError(
+        `cannot expand to [${shape}]`,
+        describe('Expand', [x]),
+        'only axes of length 1 can be repeated',
+      );
+    }
+    return [{ dtype: x.dtype, shape }];
+  },
 });

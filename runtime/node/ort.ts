@@ -1,5 +1,5 @@
 /** @file The one file that touches onnxruntime-node. */
-import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { FileError } from '../../graph-builder/errors.js';
 import type { Feeds, Session, Tensor, TensorData } from '../core/session.js';
 
@@ -12,6 +12,9 @@ export interface OpenOptions {
   readonly prepacking?: boolean;
   readonly profilePrefix?: string;
 }
+
+/** e.g. '1.30.0' */
+export const runtimeVersion = (): string => env.versions.node ?? env.versions.common;
 
 const types = new Map<unknown, OrtTensor.Type>([
   [Float32Array, 'float32'],

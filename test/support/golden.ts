@@ -81,6 +81,7 @@ export function goldenFeeds(config: MissConfig = goldenConfig): Feeds {
   const positions = labels.flatMap((label, i) => (label >= 0 && i % tokens > 0 ? [i - 1] : []));
   return {
     pixel_values: golden.pixel_values!,
+    image_selection: float32(Float32Array.from({ length: batch * batch }, (_, i) => (i % (batch + 1) === 0 ? 1 : 0)), [batch, batch]),
     ...text('question', ''),
     ...text('answer', 'decoder_'),
     label_positions: int32(positions, [positions.length]),

@@ -1,0 +1,183 @@
+/** @file Adapter folders against the ones that PEFT saved (test/oracles/peft). */
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { FileError } from '../../../graph-builder/errors.js';
+import { moduleNames } from '../../../graph-builder/models/config.js';
+import { readAdapterFolder, writeAdapterFolder } from '../../../training-artifacts/adapters/peft-folder.js';
+import { readJson } from '../../../training-artifacts/files.js';
+import {
+  float32Tensor,
+  type LazyTensor,
+  withSafetensors,
+  writeSafetensors,
+} from '../../../training-artifacts/weights/safetensors-file.js';
+import { oracle } from '../../support/golden.js';
+import { goldenAdapters, goldenContents, temporaryFolder } from './support.js';
+
+type Config = Record<string, unknown> & {
+  target_modules: string | string[];
+  modules_to_save: string[] | null;
+};
+const configOf = (folder: string, module: string) =>
+  readJson(join(folder, module, 'adapter_config.json')) as Config;
+const weightsOf = (folder: string, module: string) =>
+  withSafetensors(join(folder, module, 'adapter_model.safetensors'), (file) => ({
+    metadata: file.header.metadata,
+    shapes: Object.fromEntries([...file.header.tensors].map(([key, { shape }]) => [key, shape])),
+    bytes: Object.fromEntries([...file.header.tensors.keys()].map((key) => [key, file.bytes(key)])),
+  }));
+const golden = oracle('peft/golden');
+
+function written(placement: string): string {
+  const folder = temporaryFolder();
+  writeAdapterFolder(folder, goldenContents(placement));
+  return folder;
+}
+
+test('reads what PEFT wrote', () => {
+  const { rank, alpha, sites, trained, tensors } = readAdapterFolder(golden);
+  expect({ rank, alpha, trained }).toEqual({ rank: 4, alpha: 32, trained: [] });
+  expect(sites).toHaveLength(25);
+  expect(new Map([...tensors].sort())).toEqual(new Map([...goldenAdapters].sort()));
+});
+
+test.each(moduleNames)('writes %s as PEFT does', (module) => {
+  const folder = written('P/P/P');
+  expect(weightsOf(folder, module)).toEqual(weightsOf(golden, module));
+  const { target_modules: targets, base_model_name_or_path: base, ...config } = configOf(folder, module);
+  expect(configOf(golden, module)).toMatchObject(config);
+  expect(base).toBe('mile-ort/miss-tiny');
+  const keys = Object.keys(weightsOf(golden, module).shapes);
+  const paths = new Set(
+    keys.map((key) => key.replace('base_model.model.', '').replace(/\.lora_[AB]\.weight$/, '')),
+  );
+  expect([...targets].sort()).toEqual([...paths].sort());
+});
+
+test.each(moduleNames)('writes %s, wholly trained, as PEFT does', (module) => {
+  const folder = written('T/T/T');
+  const { shapes, ...expected } = (readJson(oracle('peft/whole.golden.json')) as Record<string, Config>)[
+    module
+  ]!;
+  expect(weightsOf(folder, module).shapes).toEqual(shapes);
+  expect(configOf(folder, module)).toMatchObject(expected);
+});
+
+test.each(['F/P/P', 'P/P/P', 'T/T/P', 'P/F/T', 'T/T/T'])('reads back what it wrote at %s', (placement) => {
+  const { variant, tensors } = goldenContents(placement);
+  const read = readAdapterFolder(written(placement));
+  expect(new Map([...read.tensors].sort())).toEqual(new Map([...tensors].sort()));
+  expect(read.trained).toEqual(moduleNames.filter((m) => variant.placement[m] === 'T'));
+  const { tuning } = variant;
+  const sites = tuning.method === 'lora' ? tuning.sites : [];
+  expect([...read.sites].sort()).toEqual([...sites].sort());
+  expect(read.rank).toBe(tuning.method === 'lora' ? 4 : undefined);
+});
+
+test('an earlier placement leaves nothing behind but files of others', () => {
+  const folder = written('P/P/P');
+  writeFileSync(join(folder, 'visual_encoder/README.md'), 'mine');
+  writeAdapterFolder(folder, goldenContents('F/F/P'));
+  expect(existsSync(join(folder, 'visual_encoder/README.md'))).toBe(true);
+  expect(new Set([...readAdapterFolder(folder).tensors.keys()].map((n) => n.split('.')[0]))).toEqual(
+    new Set(['text_decoder']),
+  );
+});
+
+test('tensors that are not the variant’s are a bug', () => {
+  const contents = goldenContents('F/P/P');
+  const tensors = new Map([...contents.tensors].slice(1));
+  expect(() => writeAdapterFolder(temporaryFolder(), { ...contents, tensors })).toThrow('internal');
+});
+
+/** A golden folder with one file of the decoder changed. */
+function damaged(damage: (module: string) => void): string {
+  const folder = temporaryFolder();
+  cpSync(golden, folder, { recursive: true });
+  damage(join(folder, 'text_decoder'));
+  return folder;
+}
+const withConfig = (changes: object) => (module: string) => {
+  const path = join(module, 'adapter_config.json');
+  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), ...changes }));
+};
+const withWeights = (change: (tensors: Map<string, LazyTensor>, key: string) => void) => (module: string) => {
+  const path = join(module, 'adapter_model.safetensors');
+  const tensors = withSafetensors(
+    path,
+    (file) =>
+      new Map(
+        [...file.header.tensors].map(([key, { shape }]) => [key, float32Tensor(shape, file.float32(key))]),
+      ),
+  );
+  change(tensors, [...tensors.keys()].sort()[0]!);
+  writeSafetensors(path, tensors);
+};
+
+test.each<[string, (module: string) => void, RegExp]>([
+  [
+    'no weights',
+    (m) => rmSync(join(m, 'adapter_model.safetensors')),
+    /cannot read.*\n.*adapter_model.*\n.*check the path/,
+  ],
+  ['no configuration', (m) => rmSync(join(m, 'adapter_config.json')), /cannot read.*\n.*adapter_config/],
+  ['not JSON', (m) => writeFileSync(join(m, 'adapter_config.json'), '{'), /not JSON/],
+  ['cut short', (m) => writeFileSync(join(m, 'adapter_model.safetensors'), 'x'), /shorter than its header/],
+  ['another method', withConfig({ peft_type: 'IA3' }), /peft_type IA3.*\n.*text_decoder.*\n.*LoRA adapter/],
+  ['no rank', withConfig({ r: null }), /not a LoRA configuration: r/],
+  ['rank 0', withConfig({ r: 0 }), /not a LoRA configuration: r/],
+  ['DoRA', withConfig({ use_dora: true }), /use_dora is set/],
+  ['ranks by site', withConfig({ rank_pattern: { query: 2 } }), /rank_pattern is set/],
+  ['PiSSA', withConfig({ init_lora_weights: 'pissa' }), /init_lora_weights is set/],
+  [
+    'another alpha than the other modules',
+    withConfig({ lora_alpha: 8 }),
+    /rank 4, alpha 8; visual_encoder has 4, 32/,
+  ],
+  [
+    'another rank than the weights',
+    withConfig({ r: 8 }),
+    /lora_A \[4,64\] and lora_B \[64,4\] are no pair of rank 8/,
+  ],
+  [
+    'an unknown key',
+    withWeights((t, k) => t.set(k.replace('.bert.', '.gpt.'), t.get(k)!)),
+    /unknown key .*gpt.*\n.*\n.*BlipTextLMHeadModel/,
+  ],
+  [
+    'a key without its wrapper',
+    withWeights((t, k) => t.set(k.replace('base_model.model.', ''), t.get(k)!)),
+    /unknown key bert/,
+  ],
+  ['half a pair', withWeights((t, k) => t.delete(k)), /no lora_A to go with lora_B/],
+  [
+    'a matrix of another shape',
+    withWeights((t, k) => t.set(k, float32Tensor([64, 4], new Float32Array(256)))),
+    /no pair of rank 4/,
+  ],
+  [
+    'a bias among LoRA',
+    withWeights((t, k) => t.set(k.replace('lora_A.weight', 'bias'), t.get(k)!)),
+    /LoRA and wholly trained/,
+  ],
+  ['nothing inside', withWeights((t) => t.clear()), /the adapter is empty/],
+])('refuses a folder with %s', (_what, damage, message) => {
+  const folder = damaged(damage);
+  expect(() => readAdapterFolder(folder)).toThrow(FileError);
+  expect(() => readAdapterFolder(folder)).toThrow(message);
+});
+
+test('refuses an empty folder and untied word embeddings', () => {
+  expect(() => readAdapterFolder(temporaryFolder())).toThrow(/no adapter here/);
+  const folder = written('T/T/T');
+  withWeights((tensors) => {
+    tensors.set(
+      'base_model.model.cls.predictions.decoder.weight',
+      float32Tensor([97, 64], new Float32Array(97 * 64)),
+    );
+  })(join(folder, 'text_decoder'));
+  expect(() => readAdapterFolder(folder)).toThrow(
+    /two copies of text_decoder.bert.embeddings.word_embeddings.weight differ/,
+  );
+});
