@@ -2,7 +2,7 @@
 import { RewriteError, UserError } from './errors.js';
 import type { Graph, Parameter } from './ir/types.js';
 import { type ModuleName, moduleNames, moduleOf } from './models/config.js';
-import { REFERENCE_DROPOUT, type DropoutRates } from './models/miss.js';
+import { type DropoutRates, REFERENCE_DROPOUT } from './models/miss.js';
 import { setTrainable } from './rewrites/freeze.js';
 import { globToRegExp } from './rewrites/glob.js';
 import { lora } from './rewrites/lora.js';
@@ -80,20 +80,27 @@ export function parsePlacement(text: string): Placement {
   return Object.fromEntries(moduleNames.map((name, i) => [name, modes[i]])) as Placement;
 }
 
-export const formatPlacement = (placement: Placement): string => moduleNames.map((m) => placement[m]).join('/');
+export const formatPlacement = (placement: Placement): string =>
+  moduleNames.map((m) => placement[m]).join('/');
 
 /** Weights that a linear-layer adapter may go to: matrices and kernels, not tables. */
 const isLinearWeight = (p: Parameter): boolean =>
   p.shape.length >= 2 && p.name.endsWith('.weight') && !p.name.includes('embeddings.');
 
 function loraSites(parameters: readonly Parameter[], placement: Placement, sites: string): string[] {
-  const globs = Object.hasOwn(sitePresets, sites) ? sitePresets[sites as keyof typeof sitePresets] : sites.split(',');
+  const globs = Object.hasOwn(sitePresets, sites)
+    ? sitePresets[sites as keyof typeof sitePresets]
+    : sites.split(',');
   const patterns = globs.map((glob) => globToRegExp(glob.trim()));
   const candidates = parameters.filter((p) => isLinearWeight(p) && placement[moduleOf(p.name)] === 'P');
   const matched = candidates.filter((p) => patterns.some((r) => r.test(p.name))).map((p) => p.name);
   if (matched.length === 0) {
     const near = [...new Set(candidates.map((p) => p.name.replace(/\.\d+\./g, '.*.')))].slice(0, 6);
-    throw new RewriteError(`the pattern '${sites}' matches no linear layer of an adapted module`, '--sites', `choose from ${near.join(', ') || 'a placement with a P'}, …`);
+    throw new RewriteError(
+      `the pattern '${sites}' matches no linear layer of an adapted module`,
+      '--sites',
+      `choose from ${near.join(', ') || 'a placement with a P'}, …`,
+    );
   }
   return matched;
 }
@@ -107,7 +114,11 @@ export interface VariantOptions {
 }
 
 const unknownVariant = (name: string): UserError =>
-  new UserError(`unknown variant '${name}'`, '--variant', "choose lora-rN (e.g. lora-r8: LoRA of rank 8) or full");
+  new UserError(
+    `unknown variant '${name}'`,
+    '--variant',
+    'choose lora-rN (e.g. lora-r8: LoRA of rank 8) or full',
+  );
 
 /**
  * Reads a variant's name against the parameters of the forward graph.
@@ -115,20 +126,30 @@ const unknownVariant = (name: string): UserError =>
  * @example parseVariant('lora-r8', graph.parameters, { placement: 'F/P/P' })
  * @throws {UserError} for an unknown name, a bad placement, a rank below 1 or sites that match nothing.
  */
-export function parseVariant(name: string, parameters: readonly Parameter[], options: VariantOptions = {}): Variant {
+export function parseVariant(
+  name: string,
+  parameters: readonly Parameter[],
+  options: VariantOptions = {},
+): Variant {
   if (name === 'full') {
     if (options.placement && options.placement.toUpperCase() !== 'T/T/T') {
-      throw new UserError(`full means T/T/T, not ${options.placement}`, '--placement', 'leave --placement out, or choose lora-rN');
+      throw new UserError(
+        `full means T/T/T, not ${options.placement}`,
+        '--placement',
+        'leave --placement out, or choose lora-rN',
+      );
     }
     return { name, placement: parsePlacement('T/T/T'), tuning: { method: 'full' } };
   }
   const rank = Number(/^lora-r(-?\d+)$/.exec(name)?.[1] ?? Number.NaN);
   if (Number.isNaN(rank)) throw unknownVariant(name);
-  if (rank < 1) throw new UserError(`rank ${rank} is below 1`, '--variant', 'choose a rank of at least 1, e.g. lora-r8');
+  if (rank < 1)
+    throw new UserError(`rank ${rank} is below 1`, '--variant', 'choose a rank of at least 1, e.g. lora-r8');
   const placement = parsePlacement(options.placement ?? DEFAULT_PLACEMENT);
   const sites = loraSites(parameters, placement, options.sites ?? 'paper');
   const { alpha = LORA_ALPHA, dropout = LORA_DROPOUT } = options;
-  if (!(dropout >= 0 && dropout < 1)) throw new UserError(`dropout ${dropout} is not in [0, 1)`, '--lora-dropout', 'choose e.g. 0.1');
+  if (!(dropout >= 0 && dropout < 1))
+    throw new UserError(`dropout ${dropout} is not in [0, 1)`, '--lora-dropout', 'choose e.g. 0.1');
   return { name, placement, tuning: { method: 'lora', rank, alpha, dropout, sites } };
 }
 
@@ -150,7 +171,12 @@ export function dropoutRates({ placement }: Variant, rate = REFERENCE_DROPOUT): 
  *
  * @throws {RewriteError} when an adapter does not fit its site.
  */
-export function applyVariant(graph: Graph, { placement, tuning }: Variant, mode: GraphMode, adapterDropout = true): Graph {
+export function applyVariant(
+  graph: Graph,
+  { placement, tuning }: Variant,
+  mode: GraphMode,
+  adapterDropout = true,
+): Graph {
   const trained = setTrainable(graph, (p) => placement[moduleOf(p.name)] === 'T');
   if (tuning.method === 'full') return trained;
   const { rank, alpha, dropout, sites } = tuning;
@@ -182,5 +208,10 @@ export function countParameters({ parameters }: Graph): ParameterCounts {
   }
   const sum = (key: 'trainable' | 'total') => Object.values(modules).reduce((s, m) => s + m[key], 0);
   const [trainable, total] = [sum('trainable'), sum('total')];
-  return { trainable, total, percent: (100 * trainable) / total, modules: modules as ParameterCounts['modules'] };
+  return {
+    trainable,
+    total,
+    percent: (100 * trainable) / total,
+    modules: modules as ParameterCounts['modules'],
+  };
 }

@@ -1,6 +1,15 @@
 /** @file Reading and writing files: atomic, with errors that say what to do. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { FileError } from '../graph-builder/errors.js';
 
@@ -55,9 +64,11 @@ export function writeAtomic(file: string, chunks: string | Uint8Array | Iterable
   try {
     mkdirSync(dirname(file), { recursive: true });
     fd = openSync(temporary, 'wx');
-    const list = typeof chunks === 'string' ? [Buffer.from(chunks)] : chunks instanceof Uint8Array ? [chunks] : chunks;
+    const list =
+      typeof chunks === 'string' ? [Buffer.from(chunks)] : chunks instanceof Uint8Array ? [chunks] : chunks;
     for (const chunk of list) {
-      for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at, Math.min(chunk.length - at, 2 ** 30));
+      for (let at = 0; at < chunk.length; )
+        at += writeSync(fd, chunk, at, Math.min(chunk.length - at, 2 ** 30));
     }
     fsyncSync(fd);
     closeSync(fd);
@@ -70,4 +81,5 @@ export function writeAtomic(file: string, chunks: string | Uint8Array | Iterable
   }
 }
 
-export const writeJson = (file: string, value: unknown): void => writeAtomic(file, `${JSON.stringify(value, null, 2)}\n`);
+export const writeJson = (file: string, value: unknown): void =>
+  writeAtomic(file, `${JSON.stringify(value, null, 2)}\n`);

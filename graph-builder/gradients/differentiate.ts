@@ -29,7 +29,11 @@ function unbroadcast(g: GraphBuilder, dy: Value, shape: Value['shape']): Value {
   const lead = dy.shape.length - shape.length;
   const kept = shape.map((_, i) => i + lead).filter((i) => shape[i - lead] === 1 && dy.shape[i] !== 1);
   const outer = g.reduceSum(dy, [...Array(Math.max(lead, 0)).keys()]);
-  return g.reduceSum(outer, kept.map((i) => i - Math.max(lead, 0)), 1);
+  return g.reduceSum(
+    outer,
+    kept.map((i) => i - Math.max(lead, 0)),
+    1,
+  );
 }
 
 /** Adds up what the consumers of a value contributed to its gradient. */
@@ -65,19 +69,31 @@ function dependents(graph: Graph, sources: readonly Value[]): Set<Value> {
   return result;
 }
 
-function backward(g: GraphBuilder, node: Node, gradients: Gradients, needed: Set<Value>, zero: () => Value): void {
+function backward(
+  g: GraphBuilder,
+  node: Node,
+  gradients: Gradients,
+  needed: Set<Value>,
+  zero: () => Value,
+): void {
   const dys = node.outputs.map((v) => gradients.of(v));
   const dy = dys[0] ?? dys.find((d) => d !== undefined);
   if (!dy) return;
   const { inputs, attrs, outputs } = node;
   const rule = rules[node.op] as unknown as GradientRule<OpName>;
   const context = { g, inputs, attrs, outputs, y: outputs[0]!, dy, dys, zero };
-  const thunks = rule(context as unknown as Parameters<typeof rule>[0]) as readonly ((() => Contribution) | null)[];
+  const thunks = rule(context as unknown as Parameters<typeof rule>[0]) as readonly (
+    | (() => Contribution)
+    | null
+  )[];
   inputs.forEach((input, i) => {
     const thunk = thunks[i];
     if (!input || !needed.has(input) || input.dtype !== 'float32' || !thunk) return;
     const contribution = thunk();
-    if ('addTo' in contribution) return gradients.contribute(input, contribution);
+    if ('addTo' in contribution) {
+      gradients.contribute(input, contribution);
+      return;
+    }
     const part = unbroadcast(g, contribution, input.shape);
     if (!sameShape(part.shape, input.shape) || part.dtype !== input.dtype) {
       throw new Error(`internal: ${node.op} gives ${input.name} [${input.shape}] a gradient [${part.shape}]`);

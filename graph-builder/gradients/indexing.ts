@@ -14,9 +14,14 @@ export const indexing = {
         const rows = product(indices.shape);
         const flat = g.reshape(indices, [rows]);
         const columns = [...Array(width ?? 0).keys()].map(() => 0);
-        const at = width ? g.add(g.reshape(flat, [rows, 1]), g.constant(columns, [1, columns.length], flat.dtype)) : flat;
+        const at = width
+          ? g.add(g.reshape(flat, [rows, 1]), g.constant(columns, [1, columns.length], flat.dtype))
+          : flat;
         const updates = g.reshape(dy, width ? [rows, width] : [rows]);
-        return g.op('ScatterElements', [sum ?? g.expandLike(zero(), data), at, updates], { axis: 0, reduction: 'add' });
+        return g.op('ScatterElements', [sum ?? g.expandLike(zero(), data), at, updates], {
+          axis: 0,
+          reduction: 'add',
+        });
       },
     }),
     null,

@@ -180,7 +180,10 @@ export class GraphBuilder {
     const source = this.producers.get(x);
     if (source?.op === 'Transpose') {
       const inner = (source as Node<'Transpose'>).attrs.perm;
-      return this.transpose(source.inputs[0]!, perm.map((p) => inner[p]!));
+      return this.transpose(
+        source.inputs[0]!,
+        perm.map((p) => inner[p]!),
+      );
     }
     return perm.every((p, i) => p === i) ? x : this.op('Transpose', [x], { perm });
   }

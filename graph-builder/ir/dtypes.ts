@@ -11,4 +11,3 @@ export const onnxTypes = {
   bool: 9,
   float16: 10,
 } as const satisfies Record<DType, number>;
-

@@ -12,10 +12,12 @@ import type { Graph, Node, Parameter, Value } from './types.js';
 export function verify(graph: Graph): Graph {
   const known = new Set<Value>([...graph.inputs, ...graph.parameters, ...graph.constants]);
   const names = new Set([...known].map((v) => v.name));
-  if (names.size !== known.size) throw new Error('internal: two inputs, parameters or constants share a name');
+  if (names.size !== known.size)
+    throw new Error('internal: two inputs, parameters or constants share a name');
   for (const node of graph.nodes) {
     for (const input of node.inputs) {
-      if (input && !known.has(input)) throw new Error(`internal: ${formatNode(node)} reads ${input.name} too early`);
+      if (input && !known.has(input))
+        throw new Error(`internal: ${formatNode(node)} reads ${input.name} too early`);
     }
     const types = definitionOf(node.op).infer(node.inputs, node.attrs);
     node.outputs.forEach((output, i) => {
@@ -35,7 +37,10 @@ export function verify(graph: Graph): Graph {
 }
 
 /** The record with `change` applied to each value. */
-export const mapValues = <T, U>(record: Readonly<Record<string, T>>, change: (value: T) => U): Record<string, U> =>
+export const mapValues = <T, U>(
+  record: Readonly<Record<string, T>>,
+  change: (value: T) => U,
+): Record<string, U> =>
   Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
 
 const formatValue = (v: Value): string => `${v.name} ${v.dtype}[${v.shape}]`;

@@ -64,7 +64,11 @@ export type PresetName = keyof typeof presets;
 /** @throws {UserError} when no preset has this name. */
 export function presetConfig(name: string): MissConfig {
   if (Object.hasOwn(presets, name)) return presets[name as PresetName];
-  throw new UserError(`unknown preset '${name}'`, '--preset', `choose from ${Object.keys(presets).join(', ')}`);
+  throw new UserError(
+    `unknown preset '${name}'`,
+    '--preset',
+    `choose from ${Object.keys(presets).join(', ')}`,
+  );
 }
 
 /** @throws {UserError} when the sizes do not fit each other. */
@@ -78,10 +82,15 @@ export function checkConfig(config: MissConfig): MissConfig {
     }
   }
   if (config.imageSize % config.patchSize !== 0) {
-    fail('the image is not a whole number of patches', `imageSize ${config.imageSize}`, `choose a multiple of ${config.patchSize}`);
+    fail(
+      'the image is not a whole number of patches',
+      `imageSize ${config.imageSize}`,
+      `choose a multiple of ${config.patchSize}`,
+    );
   }
   for (const heads of [config.visionHeads, config.textHeads]) {
-    if (config.hidden % heads !== 0) fail(`${heads} heads do not divide the width`, `hidden ${config.hidden}`, 'choose a divisor');
+    if (config.hidden % heads !== 0)
+      fail(`${heads} heads do not divide the width`, `hidden ${config.hidden}`, 'choose a divisor');
   }
   return config;
 }

@@ -4,7 +4,7 @@ import { product } from '../ir/dim.js';
 import type { Dim, Graph, Value } from '../ir/types.js';
 import { seedInputs } from '../nn/dropout.js';
 import { imageTokens, type MissConfig, type ModuleName } from './config.js';
-import { keyValue, type KeyValue, textBody } from './text-body.js';
+import { type KeyValue, keyValue, textBody } from './text-body.js';
 import { logits, smoothedLoss } from './text-decoder.js';
 import { imageEncoder } from './vit.js';
 
@@ -44,7 +44,11 @@ function additiveMask(g: GraphBuilder, mask: Value): Value {
 function causalMask(g: GraphBuilder, mask: Value, positions: Value): Value {
   const [batch, tokens] = mask.shape as [Dim, Dim];
   const at = g.cast(positions, 'float32');
-  const past = g.op('GreaterOrEqual', [g.reshape(at, [batch, 1, tokens, 1]), g.reshape(at, [batch, 1, 1, tokens])], {});
+  const past = g.op(
+    'GreaterOrEqual',
+    [g.reshape(at, [batch, 1, tokens, 1]), g.reshape(at, [batch, 1, 1, tokens])],
+    {},
+  );
   const allowed = g.mul(g.cast(past, 'float32'), g.reshape(g.cast(mask, 'float32'), [batch, 1, 1, tokens]));
   return g.mul(g.sub(allowed, 1), 10_000);
 }
@@ -68,12 +72,23 @@ function questionStates(
   };
   const cross = (layer: number): KeyValue => {
     const name = `text_encoder.encoder.layer.${layer}.crossattention.self`;
-    const each = keyValue(g, imageStates, name, { batch: 'images', keys: imageTokens(config), heads: config.textHeads });
+    const each = keyValue(g, imageStates, name, {
+      batch: 'images',
+      keys: imageTokens(config),
+      heads: config.textHeads,
+    });
     return { key: pick(each.key), value: pick(each.value) };
   };
   const states = textBody(
     g,
-    { name: 'text_encoder', ids, positions, selfMask: additiveMask(g, mask), cross, ...(dropoutRate && { dropoutRate }) },
+    {
+      name: 'text_encoder',
+      ids,
+      positions,
+      selfMask: additiveMask(g, mask),
+      cross,
+      ...(dropoutRate && { dropoutRate }),
+    },
     config,
   );
   return { states, mask, positions };
@@ -191,21 +206,30 @@ export function answerDecoderGraph(config: MissConfig): Graph {
     return present;
   };
   const crossOf = (kind: 'key' | 'value', layer: number): Value =>
-    g.gather(g.input(`cross_${kind}.${layer}`, 'float32', ['batch', heads, 'question_tokens', headDim]), questionIndex);
+    g.gather(
+      g.input(`cross_${kind}.${layer}`, 'float32', ['batch', heads, 'question_tokens', headDim]),
+      questionIndex,
+    );
   const states = textBody(
     g,
     {
       name: DECODER,
       ids,
       positions,
-      cache: (layer, own) => ({ key: cached('key', layer, own.key), value: cached('value', layer, own.value) }),
+      cache: (layer, own) => ({
+        key: cached('key', layer, own.key),
+        value: cached('value', layer, own.value),
+      }),
       cross: (layer) => ({ key: crossOf('key', layer), value: crossOf('value', layer) }),
       crossMask: additiveMask(g, g.gather(mask, questionIndex)),
     },
     config,
   );
   const scores = logits(g, states, config);
-  const [best, topIds] = g.apply('TopK', [scores], { k: [Math.min(2 * MAX_BEAMS, vocab)], axis: -1 }) as [Value, Value];
+  const [best, topIds] = g.apply('TopK', [scores], { k: [Math.min(2 * MAX_BEAMS, vocab)], axis: -1 }) as [
+    Value,
+    Value,
+  ];
   const lse = g.op('ReduceLogSumExp', [scores], { axes: [1], keepdims: 1 });
   const result = { logits: scores, top_log_probs: g.sub(best, lse), top_ids: topIds, ...outputs };
   return g.finish(result);
@@ -218,4 +242,3 @@ export function textOnlyGraph(config: MissConfig): Graph {
   const inputs = { name: 'text_encoder', ids, positions, selfMask: additiveMask(g, mask) };
   return g.finish({ hidden_states: textBody(g, inputs, config) });
 }
-

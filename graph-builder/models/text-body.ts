@@ -57,7 +57,11 @@ function dropProbabilities(frame: Frame, keyPositions: Value | undefined, site: 
   if (rate === 0) return undefined;
   return (probabilities: Value): Value => {
     const [, heads, , keys] = probabilities.shape as [Dim, number, Dim, Dim];
-    const head = g.constant(Array.from({ length: heads }, (_, i) => 2 * i + 1), [1, heads, 1, 1], 'int32');
+    const head = g.constant(
+      Array.from({ length: heads }, (_, i) => 2 * i + 1),
+      [1, heads, 1, 1],
+      'int32',
+    );
     const seeds = g.reshape(g.reshape(rowSeeds(g, rows), [batch, tokens]), [batch, 1, tokens, 1]);
     const columns = keyPositions
       ? g.reshape(tokenColumns(g, keyPositions, config.maxPositions), [keyPositions.shape[0]!, 1, 1, keys])
@@ -85,13 +89,24 @@ function attentionLayer(
   frame: Frame,
   x: Value,
   name: string,
-  { key, value, mask, keyPositions }: KeyValue & { mask?: Value | undefined; keyPositions?: Value | undefined },
+  {
+    key,
+    value,
+    mask,
+    keyPositions,
+  }: KeyValue & { mask?: Value | undefined; keyPositions?: Value | undefined },
 ): Value {
   const { g, config, batch, tokens, rows } = frame;
   const { hidden, textHeads: heads } = config;
   const query = splitHeads(g, linear(g, x, `${name}.self.query`, hidden), batch, tokens, heads);
   const masked = dropProbabilities(frame, keyPositions, `${name}.self`);
-  const context = attend(g, { query, key, value, ...(mask && { mask }), ...(masked && { dropProbabilities: masked }) });
+  const context = attend(g, {
+    query,
+    key,
+    value,
+    ...(mask && { mask }),
+    ...(masked && { dropProbabilities: masked }),
+  });
   const output = linear(g, mergeHeads(g, context, rows), `${name}.output.dense`, hidden);
   return layerNorm(g, g.add(drop(frame, output, `${name}.output`), x), `${name}.output.LayerNorm`, EPSILON);
 }
@@ -131,9 +146,17 @@ export function textBody(g: GraphBuilder, inputs: TextBodyInputs, config: MissCo
   const { name } = inputs;
   return g.within(name, () => {
     const words = g.gather(wordEmbeddings(g, name, config), g.reshape(inputs.ids, [rows]));
-    const table = g.parameter(`${name}.embeddings.position_embeddings.weight`, [config.maxPositions, config.hidden], 'normal');
+    const table = g.parameter(
+      `${name}.embeddings.position_embeddings.weight`,
+      [config.maxPositions, config.hidden],
+      'normal',
+    );
     const embedded = g.add(words, g.gather(table, g.reshape(inputs.positions, [rows])));
-    let x = drop(frame, layerNorm(g, embedded, `${name}.embeddings.LayerNorm`, EPSILON), `${name}.embeddings`);
+    let x = drop(
+      frame,
+      layerNorm(g, embedded, `${name}.embeddings.LayerNorm`, EPSILON),
+      `${name}.embeddings`,
+    );
     for (let layer = 0; layer < config.textLayers; layer++) x = textLayer(frame, x, layer);
     return x;
   });

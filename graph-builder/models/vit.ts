@@ -26,7 +26,14 @@ function patchRows(g: GraphBuilder, pixels: Value, { imageSize, patchSize: p }: 
   return g.reshape(windows, [product([images, grid * grid]), 3 * p * p]);
 }
 
-function block(g: GraphBuilder, x: Value, images: Dim, config: MissConfig, layer: number, dropPathRate: number): Value {
+function block(
+  g: GraphBuilder,
+  x: Value,
+  images: Dim,
+  config: MissConfig,
+  layer: number,
+  dropPathRate: number,
+): Value {
   const { hidden, intermediate, visionHeads: heads } = config;
   const tokens = imageTokens(config);
   const name = `visual_encoder.blocks.${layer}`;
@@ -50,7 +57,12 @@ function block(g: GraphBuilder, x: Value, images: Dim, config: MissConfig, layer
  * `dropPathRate` rises linearly from 0 at the first block to the given rate at the last; 0 in evaluation.
  * Source: the reference model's `visual_encoder` (pre-norm, GELU by erf, epsilon 1e-6).
  */
-export function imageEncoder(g: GraphBuilder, pixelValues: Value, config: MissConfig, dropPathRate = 0): Value {
+export function imageEncoder(
+  g: GraphBuilder,
+  pixelValues: Value,
+  config: MissConfig,
+  dropPathRate = 0,
+): Value {
   const { hidden, patchSize: p, visionLayers } = config;
   const images = pixelValues.shape[0]!;
   const tokens = imageTokens(config);

@@ -64,7 +64,10 @@ export function rowSeeds(g: GraphBuilder, rows: Dim): Value {
   const images = g.findInput(seedInputs.image);
   const tokens = images && quotient(rows, images.shape[0]!);
   if (!images || typeof tokens !== 'number') throw new Error(`internal: no seeds for ${rows} rows`);
-  const each = g.mul(g.reshape(images, [images.shape[0]!, 1]), g.reshape(columnNumbers(g, tokens), [1, tokens]));
+  const each = g.mul(
+    g.reshape(images, [images.shape[0]!, 1]),
+    g.reshape(columnNumbers(g, tokens), [1, tokens]),
+  );
   return g.reshape(each, [rows, 1]);
 }
 

@@ -54,13 +54,15 @@ function readInitialiser(t: onnx.ITensorProto): { value: Constant | Parameter; e
   const name = t.name!;
   if (t.dataLocation !== onnxProto.onnx.TensorProto.DataLocation.EXTERNAL) {
     const data = decodeNumbers(dtype, t.rawData!);
-    if (data.length !== shape.reduce((p, n) => p * n, 1)) throw bad(`[${shape}] has ${data.length} raw numbers`, name);
+    if (data.length !== shape.reduce((p, n) => p * n, 1))
+      throw bad(`[${shape}] has ${data.length} raw numbers`, name);
     return { value: { kind: 'constant', name, dtype, shape, data } };
   }
   const entry = (key: string) => t.externalData?.find((e) => e.key === key)?.value ?? '0';
   const bytes = (key: string): number => {
     const count = Number(entry(key));
-    if (!Number.isSafeInteger(count) || count < 0) throw bad(`the ${key} ${entry(key)} is no number of bytes`, name);
+    if (!Number.isSafeInteger(count) || count < 0)
+      throw bad(`the ${key} ${entry(key)} is no number of bytes`, name);
     return count;
   };
   return {
@@ -73,10 +75,14 @@ function readInitialiser(t: onnx.ITensorProto): { value: Constant | Parameter; e
 function liftInputs(op: Node['op'], operands: readonly (Value | undefined)[]) {
   const { asInputs = [] } = definitionOf(op);
   const at = Math.max(1, operands.length - asInputs.length); // the first input is never static
-  const isStatic = (v: Value | undefined): v is Constant => v !== undefined && 'kind' in v && v.kind === 'constant';
+  const isStatic = (v: Value | undefined): v is Constant =>
+    v !== undefined && 'kind' in v && v.kind === 'constant';
   const tail = operands.slice(at);
   if (tail.length !== asInputs.length || !tail.every(isStatic)) return { inputs: operands, lifted: {} };
-  return { inputs: operands.slice(0, at), lifted: Object.fromEntries(asInputs.map((name, i) => [name, (tail[i] as Constant).data])) };
+  return {
+    inputs: operands.slice(0, at),
+    lifted: Object.fromEntries(asInputs.map((name, i) => [name, (tail[i] as Constant).data])),
+  };
 }
 
 /**
@@ -120,7 +126,13 @@ function readModel(model: onnx.ModelProto, file: string): ReadModel {
   for (const info of proto.input ?? []) {
     const name = info.name!;
     if (trainable.has(name)) {
-      const p: Parameter = { kind: 'parameter', name, ...infoType(info), trainable: true, init: 'checkpoint' };
+      const p: Parameter = {
+        kind: 'parameter',
+        name,
+        ...infoType(info),
+        trainable: true,
+        init: 'checkpoint',
+      };
       parameters.push(p);
       values.set(name, p);
     } else {
@@ -140,7 +152,8 @@ function readModel(model: onnx.ModelProto, file: string): ReadModel {
     }
     if (!isOpName(op)) throw bad(`operator ${op} is not supported`, where);
     const domain = n.domain === 'ai.onnx' ? '' : (n.domain ?? '');
-    if (domain !== (definitionOf(op).domain ?? '')) throw bad(`operator ${domain}.${op} is not supported`, where);
+    if (domain !== (definitionOf(op).domain ?? ''))
+      throw bad(`operator ${domain}.${op} is not supported`, where);
     const { inputs: own, lifted } = liftInputs(op, operands);
     const { asInputs = [] } = definitionOf(op);
     const isFed = op === 'Reshape' && own.length === 2;
@@ -148,13 +161,18 @@ function readModel(model: onnx.ModelProto, file: string): ReadModel {
     const attrs = Object.fromEntries((n.attribute ?? []).map((a) => [a.name!, attributeValue(a, where)]));
     const types = (n.output ?? []).map((name) => known.get(name));
     const inferred = types.every((t) => t) ? undefined : definitionOf(op).infer(own, { ...attrs, ...lifted });
-    const outputs = (n.output ?? []).map((name, i) => ({ name, ...(types[i] ? infoType(types[i]) : inferred![i]!) }));
+    const outputs = (n.output ?? []).map((name, i) => ({
+      name,
+      ...(types[i] ? infoType(types[i]) : inferred![i]!),
+    }));
     for (const output of outputs) {
       if (values.has(output.name)) throw bad(`${output.name} is made twice`, where);
       values.set(output.name, output);
     }
     nodes.push({ op, inputs: own, attrs: { ...attrs, ...lifted }, outputs } as unknown as Node);
   }
-  const outputs = Object.fromEntries((proto.output ?? []).map(({ name }) => [name!, read(name!, `${file}, output ${name}`)]));
+  const outputs = Object.fromEntries(
+    (proto.output ?? []).map(({ name }) => [name!, read(name!, `${file}, output ${name}`)]),
+  );
   return { graph: { inputs, parameters, constants, nodes, outputs }, weights, metadata };
 }

@@ -1,7 +1,7 @@
 /** @file IR → ONNX. With read.ts the only place that knows protobuf. */
 import onnxProto, { type onnx } from 'onnx-proto';
-import { prune } from '../ir/graph.js';
 import { onnxTypes } from '../ir/dtypes.js';
+import { prune } from '../ir/graph.js';
 import type { Attribute, Constant, DType, Graph, Node, Parameter, Shape, Value } from '../ir/types.js';
 import { definitionOf } from '../ops/registry.js';
 import { encodeNumbers } from './literals.js';
@@ -39,12 +39,20 @@ const valueInfo = (name: string, { dtype, shape }: Pick<Value, 'dtype' | 'shape'
 
 function attribute(name: string, value: Attribute, isFloat: boolean): onnx.IAttributeProto {
   const { AttributeType } = onnxProto.onnx.AttributeProto;
-  if (typeof value === 'string') return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
+  if (typeof value === 'string')
+    return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
   if (typeof value !== 'number') return { name, type: AttributeType.INTS, ints: [...value] };
-  return isFloat ? { name, type: AttributeType.FLOAT, f: value } : { name, type: AttributeType.INT, i: value };
+  return isFloat
+    ? { name, type: AttributeType.FLOAT, f: value }
+    : { name, type: AttributeType.INT, i: value };
 }
 
-const literal = ({ name, dtype, shape, data }: Pick<Constant, 'name' | 'dtype' | 'data'> & { shape: Shape }) => ({
+const literal = ({
+  name,
+  dtype,
+  shape,
+  data,
+}: Pick<Constant, 'name' | 'dtype' | 'data'> & { shape: Shape }) => ({
   name,
   dataType: onnxTypes[dtype],
   dims: shape as number[],
@@ -82,7 +90,9 @@ class Names {
 /** Nodes with their static inputs written as int64 initialisers, shared where equal. */
 function lowerNodes(graph: Graph, names: Names) {
   const literals = new Map<string, onnx.ITensorProto>();
-  const used = new Set<Value>([...graph.nodes.flatMap((n) => n.inputs), ...Object.values(graph.outputs)].filter((v) => v !== undefined));
+  const used = new Set<Value>(
+    [...graph.nodes.flatMap((n) => n.inputs), ...Object.values(graph.outputs)].filter((v) => v !== undefined),
+  );
   const asInput = (values: readonly number[]): string => {
     const name = `int64_${values.join('_')}`;
     literals.set(name, literal({ name, dtype: ATTRIBUTE_DTYPE, shape: [values.length], data: values }));
@@ -90,21 +100,27 @@ function lowerNodes(graph: Graph, names: Names) {
   };
   const lower = (node: Node): onnx.INodeProto => {
     const { domain, asInputs = [], floats = [], optionalOutputs = false } = definitionOf(node.op);
-    const attrs = Object.entries(node.attrs as Record<string, Attribute | undefined>).filter((e): e is [string, Attribute] => e[1] !== undefined);
+    const attrs = Object.entries(node.attrs as Record<string, Attribute | undefined>).filter(
+      (e): e is [string, Attribute] => e[1] !== undefined,
+    );
     const inputs = node.inputs.map((v) => (v ? names.of(v) : ''));
     for (const name of asInputs) {
       const values = attrs.find(([n]) => n === name)?.[1];
       if (values !== undefined) inputs.push(asInput(values as readonly number[]));
     }
     // Kernels such as Split's crash on outputs left out.
-    const kept = optionalOutputs ? node.outputs.slice(0, 1 + node.outputs.findLastIndex((v) => used.has(v))) : node.outputs;
+    const kept = optionalOutputs
+      ? node.outputs.slice(0, 1 + node.outputs.findLastIndex((v) => used.has(v)))
+      : node.outputs;
     return {
       name: node.outputs[0]!.name,
       opType: node.op,
       domain: domain ?? '',
       input: inputs,
       output: kept.map(names.of),
-      attribute: attrs.filter(([n]) => !asInputs.includes(n)).map(([n, v]) => attribute(n, v, floats.includes(n))),
+      attribute: attrs
+        .filter(([n]) => !asInputs.includes(n))
+        .map(([n, v]) => attribute(n, v, floats.includes(n))),
     };
   };
   const nodes = graph.nodes.map(lower);
@@ -127,7 +143,11 @@ export function writeOnnx(whole: Graph, { name, weights, metadata = {} }: WriteO
   const trainable = graph.parameters.filter((p) => p.trainable);
   const frozen = graph.parameters.filter((p) => !p.trainable);
   const lists = { trainable: trainable.map((p) => p.name), frozen: frozen.map((p) => p.name) };
-  const properties = { ...metadata, trainable: JSON.stringify(lists.trainable), frozen: JSON.stringify(lists.frozen) };
+  const properties = {
+    ...metadata,
+    trainable: JSON.stringify(lists.trainable),
+    frozen: JSON.stringify(lists.frozen),
+  };
   const model = onnxProto.onnx.ModelProto.create({
     irVersion: IR_VERSION,
     producerName: 'mile-ort',

@@ -3,7 +3,8 @@ import type { Value } from '../ir/types.js';
 import { type Binary, broadcastType, defineOp, type Unary } from './define.js';
 
 const binary = (op: string) => defineOp<Binary>({ infer: (inputs) => [broadcastType(op, inputs)] });
-const unary = () => defineOp<Unary>({ infer: ([x]: readonly [Value]) => [{ dtype: x.dtype, shape: x.shape }] });
+const unary = () =>
+  defineOp<Unary>({ infer: ([x]: readonly [Value]) => [{ dtype: x.dtype, shape: x.shape }] });
 
 /** Source: ONNX operators of the same names, opsets 13 and 14. */
 export const Add = binary('Add');

@@ -33,7 +33,8 @@ export const describe = (op: string, inputs: Inputs): string =>
   `${op}(${inputs.map((v) => (v ? `${v.name} ${v.dtype}[${v.shape}]` : 'none')).join(', ')})`;
 
 /** Attributes as JSON, in one order however they were written. */
-export const formatAttributes = (attrs: Attributes): string => JSON.stringify(attrs, Object.keys(attrs).sort());
+export const formatAttributes = (attrs: Attributes): string =>
+  JSON.stringify(attrs, Object.keys(attrs).sort());
 
 /** Result of an element-wise operator of two values, with `dtype` or theirs. */
 export function broadcastType(op: string, [a, b]: Binary, dtype?: DType): ValueType {

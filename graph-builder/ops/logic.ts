@@ -3,7 +3,8 @@ import { onnxTypes } from '../ir/dtypes.js';
 import type { DType, Value } from '../ir/types.js';
 import { type Binary, broadcastType, defineOp, type Unary } from './define.js';
 
-const comparison = (op: string) => defineOp<Binary>({ infer: (inputs) => [broadcastType(op, inputs, 'bool')] });
+const comparison = (op: string) =>
+  defineOp<Binary>({ infer: (inputs) => [broadcastType(op, inputs, 'bool')] });
 
 /** Source: ONNX operators of the same names, opset 16 and before. */
 export const Equal = comparison('Equal');
@@ -14,7 +15,12 @@ export const GreaterOrEqual = comparison('GreaterOrEqual');
 export const Where = defineOp<readonly [Value, Value, Value]>({
   infer: ([condition, x, y]) => {
     const both = broadcastType('Where', [x, y]);
-    return [broadcastType('Where', [{ ...condition, dtype: x.dtype }, { name: 'x, y', ...both }])];
+    return [
+      broadcastType('Where', [
+        { ...condition, dtype: x.dtype },
+        { name: 'x, y', ...both },
+      ]),
+    ];
   },
 });
 

@@ -5,7 +5,12 @@ export function globToRegExp(glob: string): RegExp {
   const source = glob.replace(/\*\*|\*|\{[^}]*\}|[.+?^$()|[\]\\]/g, (token) => {
     if (token === '**') return '.*';
     if (token === '*') return '[^.]*';
-    if (token.startsWith('{')) return `(?:${token.slice(1, -1).split(',').map((part) => part.replace(/[.+?^$()|[\]\\*]/g, '\\$&')).join('|')})`;
+    if (token.startsWith('{'))
+      return `(?:${token
+        .slice(1, -1)
+        .split(',')
+        .map((part) => part.replace(/[.+?^$()|[\]\\*]/g, '\\$&'))
+        .join('|')})`;
     return `\\${token}`;
   });
   return new RegExp(`^${source}$`);

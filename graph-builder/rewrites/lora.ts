@@ -35,7 +35,8 @@ function adapterPath(g: GraphBuilder, site: LinearSite, { rank, scaling, dropout
     );
   }
   const names = loraNames(weight.name);
-  if (g.hasParameter(names.a)) throw new RewriteError('the site has an adapter already', weight.name, 'merge it first');
+  if (g.hasParameter(names.a))
+    throw new RewriteError('the site has an adapter already', weight.name, 'merge it first');
   const unit = window.slice(1).map(() => 1); // a convolution's B is a 1x1 convolution
   const a = g.parameter(names.a, [rank, ...window], 'kaimingUniform', true);
   const b = g.parameter(names.b, [out, rank, ...unit], 'zeros', true);

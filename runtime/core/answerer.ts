@@ -2,7 +2,7 @@
 import { decId, sepId } from '../../datasets/tokenizer.js';
 import type { MissConfig } from '../../graph-builder/models/config.js';
 import { imageSelection, pixelFeed, textFeeds } from './batch.js';
-import { type Beam, beamDefaults, beamSearch, type BeamRow, type NextTokens } from './beam-search.js';
+import { type Beam, type BeamRow, beamDefaults, beamSearch, type NextTokens } from './beam-search.js';
 import { type Feeds, float32, floats, int32, type Session, type Tensor } from './session.js';
 
 export interface InferenceSessions {
@@ -31,7 +31,10 @@ export class Answerer {
     private readonly config: MissConfig,
     /** trained tensors as the serving graphs take them (alpha/rank folded into B) */
     private readonly trained: Feeds,
-    private readonly special: { readonly promptId: number; readonly endId: number } = { promptId: decId, endId: sepId },
+    private readonly special: { readonly promptId: number; readonly endId: number } = {
+      promptId: decId,
+      endId: sepId,
+    },
   ) {}
 
   /** Normalised images, each [3, side, side] → image states [images, tokens, hidden]. */
@@ -41,10 +44,25 @@ export class Answerer {
   }
 
   /** Beams of each question, best first. */
-  async answer(imageStates: Tensor, questions: readonly AskedQuestion[], options: AnswerOptions = {}): Promise<Beam[][]> {
-    const { beams = beamDefaults.beams, maxLength = beamDefaults.maxLength, referencePadding = false } = options;
-    const text = textFeeds('question', questions.map((q) => q.ids), this.config);
-    const selection = imageSelection(questions.map((q) => q.image), imageStates.dims[0]!);
+  async answer(
+    imageStates: Tensor,
+    questions: readonly AskedQuestion[],
+    options: AnswerOptions = {},
+  ): Promise<Beam[][]> {
+    const {
+      beams = beamDefaults.beams,
+      maxLength = beamDefaults.maxLength,
+      referencePadding = false,
+    } = options;
+    const text = textFeeds(
+      'question',
+      questions.map((q) => q.ids),
+      this.config,
+    );
+    const selection = imageSelection(
+      questions.map((q) => q.image),
+      imageStates.dims[0]!,
+    );
     const cross = await this.sessions.questionEncoder.run({
       ...this.trained,
       ...text,
@@ -65,16 +83,32 @@ export class Answerer {
       layers.flatMap((l) => [`past_key.${l}`, `past_value.${l}`].map((name) => [name, empty])),
     );
     let position = 0;
-    const outputs = ['top_log_probs', 'top_ids', ...layers.flatMap((l) => [`present_key.${l}`, `present_value.${l}`])];
+    const outputs = [
+      'top_log_probs',
+      'top_ids',
+      ...layers.flatMap((l) => [`present_key.${l}`, `present_value.${l}`]),
+    ];
     return async (rows) => {
       const results = await this.sessions.answerDecoder.run(
         {
           ...fixed,
           ...past,
-          answer_ids: int32(rows.map((r) => r.token), [rows.length, 1]),
-          answer_position_ids: int32(rows.map(() => position), [rows.length, 1]),
-          beam_parent: int32(rows.map((r) => r.parent), [rows.length]),
-          question_index: int32(rows.map((r) => r.question), [rows.length]),
+          answer_ids: int32(
+            rows.map((r) => r.token),
+            [rows.length, 1],
+          ),
+          answer_position_ids: int32(
+            rows.map(() => position),
+            [rows.length, 1],
+          ),
+          beam_parent: int32(
+            rows.map((r) => r.parent),
+            [rows.length],
+          ),
+          question_index: int32(
+            rows.map((r) => r.question),
+            [rows.length],
+          ),
         },
         outputs,
       );
@@ -91,4 +125,5 @@ export class Answerer {
   }
 }
 
-const ones = ({ dims }: Tensor): Tensor => int32(new Int32Array(dims.reduce((p, n) => p * n, 1)).fill(1), dims);
+const ones = ({ dims }: Tensor): Tensor =>
+  int32(new Int32Array(dims.reduce((p, n) => p * n, 1)).fill(1), dims);

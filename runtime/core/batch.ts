@@ -45,7 +45,12 @@ export function textFeeds(
 }
 
 /** Dropout seeds of tokens, functions of (seed, epoch, qid, token): their place in the batch plays no part. */
-function tokenSeeds(kind: 'question' | 'answer', samples: readonly Sample[], dims: readonly number[], words: readonly number[]): Tensor {
+function tokenSeeds(
+  kind: 'question' | 'answer',
+  samples: readonly Sample[],
+  dims: readonly number[],
+  words: readonly number[],
+): Tensor {
   const tokens = dims[1]!;
   const data = new Int32Array(samples.length * tokens);
   samples.forEach(({ qid }, b) => {
@@ -59,7 +64,10 @@ function tokenSeeds(kind: 'question' | 'answer', samples: readonly Sample[], dim
 export function seedFeeds(samples: readonly Sample[], feeds: Feeds, words: readonly number[]): Feeds {
   const images = distinctImages(samples);
   return {
-    image_seed: int32(images.map((id) => hash32(...words, 'image', id) | 1), [images.length]),
+    image_seed: int32(
+      images.map((id) => hash32(...words, 'image', id) | 1),
+      [images.length],
+    ),
     question_seed: tokenSeeds('question', samples, feeds.question_ids!.dims, words),
     answer_seed: tokenSeeds('answer', samples, feeds.answer_ids!.dims, words),
   };
@@ -97,7 +105,9 @@ export const labelCount = (samples: readonly Sample[]): number =>
 export function pixelFeed(images: readonly Float32Array[], { imageSize }: MissConfig): Tensor {
   const size = 3 * imageSize * imageSize;
   const data = new Float32Array(images.length * size);
-  images.forEach((image, i) => data.set(image, i * size));
+  images.forEach((image, i) => {
+    data.set(image, i * size);
+  });
   return float32(data, [images.length, 3, imageSize, imageSize]);
 }
 
@@ -111,7 +121,9 @@ export function imageSelection(imageOf: readonly number[], images: number): Tens
 }
 
 /** Distinct images of the samples, in order of appearance. */
-export const distinctImages = (samples: readonly Sample[]): string[] => [...new Set(samples.map((s) => s.imageId))];
+export const distinctImages = (samples: readonly Sample[]): string[] => [
+  ...new Set(samples.map((s) => s.imageId)),
+];
 
 /**
  * All inputs of the training and evaluation graphs but weights, seeds and the loss scale. An image that several
@@ -124,11 +136,22 @@ export function batchFeeds(
   batchSize = samples.length,
 ): Feeds {
   const images = distinctImages(samples);
-  const answers = textFeeds('answer', samples.map((s) => s.answerIds), config);
+  const answers = textFeeds(
+    'answer',
+    samples.map((s) => s.answerIds),
+    config,
+  );
   return {
     pixel_values: pixelFeed(images.map(pixelValues), config),
-    image_selection: imageSelection(samples.map((s) => images.indexOf(s.imageId)), images.length),
-    ...textFeeds('question', samples.map((s) => s.questionIds), config),
+    image_selection: imageSelection(
+      samples.map((s) => images.indexOf(s.imageId)),
+      images.length,
+    ),
+    ...textFeeds(
+      'question',
+      samples.map((s) => s.questionIds),
+      config,
+    ),
     ...answers,
     ...labelFeeds(samples, answers.answer_ids!.dims[1]!, batchSize),
   };

@@ -100,7 +100,11 @@ export async function beamSearch(
   options: BeamSearchOptions,
 ): Promise<Beam[][]> {
   const searches = Array.from({ length: questions }, (_, q) => new Search(options, q));
-  let rows: BeamRow[] = searches.map((_, question) => ({ token: options.promptId, parent: question, question }));
+  let rows: BeamRow[] = searches.map((_, question) => ({
+    token: options.promptId,
+    parent: question,
+    question,
+  }));
   while (rows.length > 0) {
     const next = await step(rows);
     rows = [];

@@ -11,7 +11,11 @@ export interface Prediction {
   readonly answer: string;
   /** exp(Σ log p) of the answer's tokens */
   readonly probability: number;
-  readonly beams: readonly { readonly answer: string; readonly probability: number; readonly score: number }[];
+  readonly beams: readonly {
+    readonly answer: string;
+    readonly probability: number;
+    readonly score: number;
+  }[];
 }
 
 /** In the order of `samples`. `pixelValues` gives an image, float32 [3, side, side]. */
@@ -19,7 +23,11 @@ export async function predict(
   answerer: Answerer,
   samples: readonly Sample[],
   pixelValues: (imageId: string) => Float32Array,
-  { tokenizer, onBatch = () => {}, ...options }: AnswerOptions & { readonly tokenizer: VqaTokenizer; readonly onBatch?: (questions: number) => void },
+  {
+    tokenizer,
+    onBatch = () => {},
+    ...options
+  }: AnswerOptions & { readonly tokenizer: VqaTokenizer; readonly onBatch?: (questions: number) => void },
 ): Promise<Prediction[]> {
   // neighbours share images
   const ordered = [...samples].sort((a, b) => (a.imageId < b.imageId ? -1 : a.imageId > b.imageId ? 1 : 0));
@@ -31,9 +39,18 @@ export async function predict(
     const asked = batch.map((s) => ({ image: ids.indexOf(s.imageId), ids: s.questionIds }));
     const found = await answerer.answer(states, asked, options);
     found.forEach((beams, i) => {
-      const described = beams.map((b) => ({ answer: tokenizer.decode(b.ids), probability: Math.exp(b.logProb), score: b.score }));
+      const described = beams.map((b) => ({
+        answer: tokenizer.decode(b.ids),
+        probability: Math.exp(b.logProb),
+        score: b.score,
+      }));
       const best = described[0]!;
-      predictions.set(batch[i]!.qid, { qid: batch[i]!.qid, answer: best.answer, probability: best.probability, beams: described });
+      predictions.set(batch[i]!.qid, {
+        qid: batch[i]!.qid,
+        answer: best.answer,
+        probability: best.probability,
+        beams: described,
+      });
     });
     onBatch(batch.length);
   }

@@ -6,7 +6,12 @@ import type { Sample } from './batch.js';
  * All samples in random order, in runs of up to `questionsPerImage` questions on one image: a batch then holds
  * fewer distinct images, and the image encoder runs once for each. 1 = plain shuffling.
  */
-export function epochOrder(samples: readonly Sample[], questionsPerImage: number, seed: number, epoch: number): Sample[] {
+export function epochOrder(
+  samples: readonly Sample[],
+  questionsPerImage: number,
+  seed: number,
+  epoch: number,
+): Sample[] {
   if (questionsPerImage === 1) return shuffled(samples, seed, 'order', epoch);
   const byImage = new Map<string, Sample[]>();
   for (const sample of shuffled(samples, seed, 'order', epoch)) {

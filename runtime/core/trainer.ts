@@ -61,7 +61,8 @@ export class Trainer {
       for (const name of this.names) accumulate(gradients, name, floats(results[`${name}.grad`]));
     }
     if (!Number.isFinite(loss)) throw new NonFiniteError(`the loss is ${loss}`);
-    const gradientNorm = Math.sqrt([...gradients.values()].reduce((s, g) => s + sumOfSquares(g), 0)) / this.state.lossScale;
+    const gradientNorm =
+      Math.sqrt([...gradients.values()].reduce((s, g) => s + sumOfSquares(g), 0)) / this.state.lossScale;
     const result = { loss, tokenLosses: Float32Array.from(tokenLosses), gradientNorm };
     if (!Number.isFinite(gradientNorm)) return { ...result, updated: this.reduceScale() };
     this.update(gradients, gradientNorm, lr);

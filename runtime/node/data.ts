@@ -4,9 +4,9 @@ import { loadTokenizer } from '../../datasets/load-tokenizer.js';
 import { drawSplit, type SplitName, splitNames } from '../../datasets/split.js';
 import { loadSplit, splitHash } from '../../datasets/split-file.js';
 import type { VqaTokenizer } from '../../datasets/tokenizer.js';
-import { loadVqaRad } from '../../datasets/vqa-rad.js';
 import { baseTrainingQuestions } from '../../datasets/vqa-rad/base-split.js';
 import { pretextQuestions } from '../../datasets/vqa-rad/pretext.js';
+import { loadVqaRad } from '../../datasets/vqa-rad.js';
 import { UserError } from '../../graph-builder/errors.js';
 import type { Manifest } from '../../training-artifacts/graphs/manifest.js';
 import type { Sample } from '../core/batch.js';
@@ -44,7 +44,13 @@ export function loadData({ data, split, frame }: DataOptions): LoadedData {
   const byId = new Map(dataset.questions.map((q) => [q.qid, q]));
   const pick = (qids: readonly string[]) => qids.map((qid) => byId.get(qid)!);
   const train = data === 'vqa-rad-base' ? baseQuestions(dataset, pick) : pick(lists.train);
-  return { dataset, train, validation: pick(lists.validation), test: pick(lists.test), splitHash: splitHash(lists) };
+  return {
+    dataset,
+    train,
+    validation: pick(lists.validation),
+    test: pick(lists.test),
+    splitHash: splitHash(lists),
+  };
 }
 
 /** Pretext rows of the allowed images and the questions of half of them: nothing of any test or validation list. */
@@ -59,7 +65,11 @@ export interface Tokenised {
   readonly truncated: { readonly questions: number; readonly answers: number };
 }
 
-export function tokenise(questions: readonly Question[], { text }: Manifest, tokenizer: VqaTokenizer = loadTokenizer()): Tokenised {
+export function tokenise(
+  questions: readonly Question[],
+  { text }: Manifest,
+  tokenizer: VqaTokenizer = loadTokenizer(),
+): Tokenised {
   const truncated = { questions: 0, answers: 0 };
   const samples = questions.map(({ qid, imageId, question, answer }) => {
     const q = tokenizer.encodeQuestion(question, text.maxQuestionTokens);

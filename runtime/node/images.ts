@@ -1,5 +1,5 @@
 /** @file Images at the model's size, decoded once and kept as bytes. */
-import { augment, type Augmentation } from '../../datasets/images/augment.js';
+import { type Augmentation, augment } from '../../datasets/images/augment.js';
 import { type NormalisationName, normalisations, toPixelValues } from '../../datasets/images/normalise.js';
 import { resizeImage, toPlanes } from '../../datasets/images/resize.js';
 import { decodeImage } from './decode-image.js';

@@ -2,7 +2,13 @@
 import { dirname, join } from 'node:path';
 import type { Variant } from '../../graph-builder/variant.js';
 import { type CheckpointName, trainedValues } from '../../training-artifacts/checkpoint/checkpoint.js';
-import { graphFiles, type GraphRole, type Manifest, readManifest, weightsPath } from '../../training-artifacts/graphs/manifest.js';
+import {
+  type GraphRole,
+  graphFiles,
+  type Manifest,
+  readManifest,
+  weightsPath,
+} from '../../training-artifacts/graphs/manifest.js';
 import { Answerer, type InferenceSessions } from '../core/answerer.js';
 import { type Feeds, float32, type Session } from '../core/session.js';
 import { openSession } from './ort.js';
@@ -15,18 +21,30 @@ export function servingFeeds(values: Values, { tuning }: Variant): Feeds {
   return Object.fromEntries(
     [...values].map(([name, { shape, value }]) => [
       name,
-      float32(name.endsWith('.lora_B.weight') && scaling !== 1 ? value.map((v) => v * scaling) : value, shape),
+      float32(
+        name.endsWith('.lora_B.weight') && scaling !== 1 ? value.map((v) => v * scaling) : value,
+        shape,
+      ),
     ]),
   );
 }
 
-export const openGraph = (run: string, manifest: Manifest, role: GraphRole, threads?: number): Promise<Session> =>
+export const openGraph = (
+  run: string,
+  manifest: Manifest,
+  role: GraphRole,
+  threads?: number,
+): Promise<Session> =>
   openSession(join(run, graphFiles[role]), {
     weightsFolder: dirname(weightsPath(run, manifest)),
     ...(threads && { threads }),
   });
 
-export async function openInference(run: string, manifest: Manifest, threads?: number): Promise<InferenceSessions> {
+export async function openInference(
+  run: string,
+  manifest: Manifest,
+  threads?: number,
+): Promise<InferenceSessions> {
   const open = (role: GraphRole) => openGraph(run, manifest, role, threads);
   return {
     imageEncoder: await open('imageEncoder'),
@@ -41,9 +59,16 @@ export interface OpenedRun {
 }
 
 /** A run with its best checkpoint (or the one named), ready to answer. */
-export async function openRun(run: string, checkpoint: CheckpointName | 'base' | 'auto' = 'auto', threads?: number): Promise<OpenedRun> {
+export async function openRun(
+  run: string,
+  checkpoint: CheckpointName | 'base' | 'auto' = 'auto',
+  threads?: number,
+): Promise<OpenedRun> {
   const manifest = readManifest(run);
   const values = trainedValues(run, manifest, checkpoint);
   const sessions = await openInference(run, manifest, threads);
-  return { manifest, answerer: new Answerer(sessions, manifest.config, servingFeeds(values, manifest.variant)) };
+  return {
+    manifest,
+    answerer: new Answerer(sessions, manifest.config, servingFeeds(values, manifest.variant)),
+  };
 }

@@ -30,7 +30,9 @@ const toOrt = ({ data, dims }: Tensor): OrtTensor =>
 function loadError(error: unknown, path: string): unknown {
   const message = error instanceof Error ? error.message : String(error);
   const first = message.split('\n')[0]!.slice(0, 300);
-  return new FileError(`cannot load the graph: ${first}`, path, 'build the run again with build-graph', { cause: error });
+  return new FileError(`cannot load the graph: ${first}`, path, 'build the run again with build-graph', {
+    cause: error,
+  });
 }
 
 /**
@@ -68,7 +70,9 @@ export async function openSession(path: string, options: OpenOptions = {}): Prom
       const given: Record<string, OrtTensor> = {};
       for (const [name, tensor] of Object.entries(feeds)) if (wanted.has(name)) given[name] = toOrt(tensor);
       const results = await session.run(given, [...outputs]);
-      return Object.fromEntries(outputs.map((n) => [n, { data: results[n]!.data as TensorData, dims: results[n]!.dims }]));
+      return Object.fromEntries(
+        outputs.map((n) => [n, { data: results[n]!.data as TensorData, dims: results[n]!.dims }]),
+      );
     },
     release: async () => {
       if (profilePrefix) session.endProfiling();

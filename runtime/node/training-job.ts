@@ -6,7 +6,6 @@ import type { Question } from '../../datasets/dataset.js';
 import { loadTokenizer } from '../../datasets/load-tokenizer.js';
 import { isSameAnswer, isYesNo } from '../../datasets/scoring/normalise-answer.js';
 import { UserError } from '../../graph-builder/errors.js';
-import { asFileError, writeAtomic } from '../../training-artifacts/files.js';
 import {
   type CheckpointState,
   hasCheckpoint,
@@ -15,9 +14,10 @@ import {
   type TrainedTensor,
   writeCheckpoint,
 } from '../../training-artifacts/checkpoint/checkpoint.js';
+import { asFileError, writeAtomic } from '../../training-artifacts/files.js';
 import { type Manifest, readManifest } from '../../training-artifacts/graphs/manifest.js';
-import { Answerer, type InferenceSessions } from '../core/answerer.js';
 import { adamWDefaults } from '../core/adamw.js';
+import { Answerer, type InferenceSessions } from '../core/answerer.js';
 import { batchFeeds, labelCount, type Sample, seedFeeds } from '../core/batch.js';
 import { predict } from '../core/predict.js';
 import { epochOrder } from '../core/sampler.js';
@@ -33,7 +33,14 @@ import { type TrainOptions, trainOptionsSchema } from './train-options.js';
 /** What a run tells while it works. */
 export type TrainingEvent =
   | { readonly type: 'loading'; readonly what: string; readonly done: number; readonly total: number }
-  | { readonly type: 'start'; readonly step: number; readonly steps: number; readonly stepsPerEpoch: number; readonly questions: number; readonly notes: readonly string[] }
+  | {
+      readonly type: 'start';
+      readonly step: number;
+      readonly steps: number;
+      readonly stepsPerEpoch: number;
+      readonly questions: number;
+      readonly notes: readonly string[];
+    }
   | StepEvent
   | EvaluationEvent
   | { readonly type: 'saved'; readonly step: number; readonly path: string }
@@ -117,7 +124,9 @@ function restore({ run, options, resume }: TrainingJob, manifest: Manifest): Res
   const now = environmentOf(saved);
   const notes = Object.keys(now)
     .filter((key) => now[key] !== state.environment[key])
-    .map((key) => `${key} was ${state.environment[key]}, is ${now[key]}: losses may differ in the last digits`);
+    .map(
+      (key) => `${key} was ${state.environment[key]}, is ${now[key]}: losses may differ in the last digits`,
+    );
   return { tensors, state: { ...state, environment: now }, options: saved, notes };
 }
 
@@ -133,7 +142,9 @@ class Validation {
     private readonly images: ImageStore,
   ) {}
 
-  async evaluate(tensors: ReadonlyMap<string, TrainedTensor>): Promise<Omit<EvaluationEvent, 'type' | 'step' | 'epoch'>> {
+  async evaluate(
+    tensors: ReadonlyMap<string, TrainedTensor>,
+  ): Promise<Omit<EvaluationEvent, 'type' | 'step' | 'epoch'>> {
     this.sessions ??= await openInference(this.run, this.manifest, this.options.threads ?? undefined);
     const { config, variant } = this.manifest;
     const tokenizer = loadTokenizer();
@@ -178,10 +189,13 @@ class Job {
     this.notes = restored.notes;
     this.data = loadData(this.options);
     const train = this.data.train.slice(0, this.options.limit ?? undefined);
-    if (train.length === 0) throw new UserError('there is no training question', '--data', 'choose another data set or split');
+    if (train.length === 0)
+      throw new UserError('there is no training question', '--data', 'choose another data set or split');
     const { samples, truncated } = tokenise(train, this.manifest);
     if (truncated.questions + truncated.answers > 0) {
-      this.notes.push(`${truncated.questions} questions and ${truncated.answers} answers were cut to the token limits`);
+      this.notes.push(
+        `${truncated.questions} questions and ${truncated.answers} answers were cut to the token limits`,
+      );
     }
     this.samples = samples;
     this.images = new ImageStore(this.manifest.config.imageSize, this.manifest.image.normalisation);
@@ -197,9 +211,21 @@ class Job {
     cutMetrics(run, resume ? this.state.step : -1);
     const session = await openGraph(run, this.manifest, 'training', this.options.threads ?? undefined);
     const { step, lossScale } = this.state;
-    const trainer = new Trainer(session, this.tensors, { ...adamWDefaults, weightDecay: this.options.weightDecay, clip: this.options.clip }, { step, lossScale });
+    const trainer = new Trainer(
+      session,
+      this.tensors,
+      { ...adamWDefaults, weightDecay: this.options.weightDecay, clip: this.options.clip },
+      { step, lossScale },
+    );
     const total = this.stepsPerEpoch * this.options.epochs;
-    this.report({ type: 'start', step: this.state.batches, steps: total, stepsPerEpoch: this.stepsPerEpoch, questions: this.samples.length, notes: this.notes });
+    this.report({
+      type: 'start',
+      step: this.state.batches,
+      steps: total,
+      stepsPerEpoch: this.stepsPerEpoch,
+      questions: this.samples.length,
+      notes: this.notes,
+    });
     if (!resume) await this.evaluate(0);
     let stopped = false;
     while (this.state.batches < total && !stopped) {
@@ -217,7 +243,9 @@ class Job {
     const paths = new Map(this.samples.map(({ imageId }) => [imageId, dataset.imagePath(imageId)]));
     for (const [id, path] of imagePaths(dataset, validation)) paths.set(id, path);
     let done = 0;
-    await this.images.load(paths, () => this.report({ type: 'loading', what: 'images', done: ++done, total: paths.size }));
+    await this.images.load(paths, () =>
+      this.report({ type: 'loading', what: 'images', done: ++done, total: paths.size }),
+    );
   }
 
   /** The samples of a batch; the order of an epoch is a function of the seed. */
@@ -236,7 +264,9 @@ class Job {
     for (let at = 0; at < samples.length; at += batchSize) {
       const part = samples.slice(at, at + batchSize);
       const pixels = (id: string) =>
-        augment ? this.images.pixelValues(id, AUGMENTATION, seed, 'augment', epoch) : this.images.pixelValues(id);
+        augment
+          ? this.images.pixelValues(id, AUGMENTATION, seed, 'augment', epoch)
+          : this.images.pixelValues(id);
       const feeds = batchFeeds(part, pixels, this.manifest.config, samples.length);
       parts.push({ ...feeds, ...seedFeeds(part, feeds, [seed, epoch]) });
     }
@@ -253,10 +283,19 @@ class Job {
     } catch (error) {
       if (!(error instanceof NonFiniteError)) throw error;
       const qids = samples.map((s) => s.qid).join(', ');
-      throw new UserError(`${error.message} at step ${this.state.batches + 1}`, `questions ${qids}`, 'lower --lr; the last checkpoint is kept');
+      throw new UserError(
+        `${error.message} at step ${this.state.batches + 1}`,
+        `questions ${qids}`,
+        'lower --lr; the last checkpoint is kept',
+      );
     }
     const seconds = (performance.now() - started) / 1000;
-    this.state = { ...this.state, step: trainer.state.step, lossScale: trainer.state.lossScale, batches: this.state.batches + 1 };
+    this.state = {
+      ...this.state,
+      step: trainer.state.step,
+      lossScale: trainer.state.lossScale,
+      batches: this.state.batches + 1,
+    };
     this.log({
       type: 'step',
       step: this.state.batches,

@@ -12,7 +12,8 @@ import { gradientGraph } from '../support/models.js';
 import { seededNormal, withSession } from '../support/one-op.js';
 
 const isBackward = (node: Node): boolean => node.outputs[0]!.name.startsWith('backward/');
-const backwardNodes = (graph: Graph): readonly Node[] => prune(graph).nodes.filter(isBackward);
+/** before pruning: what is not needed must not be made */
+const backwardNodes = (graph: Graph): readonly Node[] => graph.nodes.filter(isBackward);
 const gradientNames = ({ outputs }: Graph) => Object.keys(outputs).filter((name) => name.endsWith('.grad'));
 const trainableNames = ({ parameters }: Graph) => parameters.filter((p) => p.trainable).map((p) => p.name);
 

@@ -35,7 +35,12 @@ export function readTensors(path: string): Record<string, Tensor> {
     Object.fromEntries(
       [...file.header.tensors].map(([name, { dtype, shape }]) => {
         const { buffer } = file.bytes(name);
-        const data = dtype === 'I32' ? new Int32Array(buffer) : dtype === 'I64' ? new BigInt64Array(buffer) : new Float32Array(buffer);
+        const data =
+          dtype === 'I32'
+            ? new Int32Array(buffer)
+            : dtype === 'I64'
+              ? new BigInt64Array(buffer)
+              : new Float32Array(buffer);
         return [name, { data, dims: shape }];
       }),
     ),
@@ -81,11 +86,17 @@ export function goldenFeeds(config: MissConfig = goldenConfig): Feeds {
   const positions = labels.flatMap((label, i) => (label >= 0 && i % tokens > 0 ? [i - 1] : []));
   return {
     pixel_values: golden.pixel_values!,
-    image_selection: float32(Float32Array.from({ length: batch * batch }, (_, i) => (i % (batch + 1) === 0 ? 1 : 0)), [batch, batch]),
+    image_selection: float32(
+      Float32Array.from({ length: batch * batch }, (_, i) => (i % (batch + 1) === 0 ? 1 : 0)),
+      [batch, batch],
+    ),
     ...text('question', ''),
     ...text('answer', 'decoder_'),
     label_positions: int32(positions, [positions.length]),
-    labels: int32(positions.map((p) => labels[p + 1]!), [positions.length]),
+    labels: int32(
+      positions.map((p) => labels[p + 1]!),
+      [positions.length],
+    ),
     label_weights: float32(new Float32Array(positions.length).fill(1 / batch), [positions.length]),
     loss_scale: float32(Float32Array.of(1), []),
   };
@@ -94,4 +105,7 @@ export function goldenFeeds(config: MissConfig = goldenConfig): Feeds {
 export const norm = (x: ArrayLike<number>): number => Math.sqrt(Array.from(x).reduce((s, v) => s + v * v, 0));
 
 export const maxDifference = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
-  Array.from(a).reduce((most, v, i) => Math.max(most, Math.abs(v - b[i]!)), a.length === b.length ? 0 : Infinity);
+  Array.from(a).reduce(
+    (most, v, i) => Math.max(most, Math.abs(v - b[i]!)),
+    a.length === b.length ? 0 : Infinity,
+  );

@@ -5,7 +5,13 @@ import { z } from 'zod';
 import { FileError } from '../../graph-builder/errors.js';
 import { type Manifest, weightsPath } from '../graphs/manifest.js';
 import { initialValues } from '../weights/initialise.js';
-import { float32Tensor, type LazyTensor, type SafetensorsFile, withSafetensors, writeSafetensors } from '../weights/safetensors-file.js';
+import {
+  float32Tensor,
+  type LazyTensor,
+  type SafetensorsFile,
+  withSafetensors,
+  writeSafetensors,
+} from '../weights/safetensors-file.js';
 
 /** What continues a run to the same numbers. */
 const stateSchema = z.strictObject({
@@ -31,15 +37,22 @@ export interface TrainedTensor {
 export const checkpointNames = { last: 'last.safetensors', best: 'best.safetensors' } as const;
 export type CheckpointName = keyof typeof checkpointNames;
 
-export const checkpointPath = (run: string, name: CheckpointName): string => join(run, 'checkpoint', checkpointNames[name]);
+export const checkpointPath = (run: string, name: CheckpointName): string =>
+  join(run, 'checkpoint', checkpointNames[name]);
 
-export const hasCheckpoint = (run: string, name: CheckpointName = 'last'): boolean => existsSync(checkpointPath(run, name));
+export const hasCheckpoint = (run: string, name: CheckpointName = 'last'): boolean =>
+  existsSync(checkpointPath(run, name));
 
 /** Names of a tensor's moments, as PyTorch's AdamW calls them. */
 const momentNames = (name: string) => [`${name}.exp_avg`, `${name}.exp_avg_sq`] as const;
 
 /** Writes a checkpoint atomically: a kill at any moment leaves the one before. */
-export function writeCheckpoint(run: string, name: CheckpointName, tensors: ReadonlyMap<string, TrainedTensor>, state: CheckpointState): void {
+export function writeCheckpoint(
+  run: string,
+  name: CheckpointName,
+  tensors: ReadonlyMap<string, TrainedTensor>,
+  state: CheckpointState,
+): void {
   const all = new Map<string, LazyTensor>();
   for (const [key, { shape, value, expAvg, expAvgSq }] of tensors) {
     const [first, second] = momentNames(key);
@@ -47,26 +60,38 @@ export function writeCheckpoint(run: string, name: CheckpointName, tensors: Read
     all.set(first, float32Tensor(shape, expAvg));
     all.set(second, float32Tensor(shape, expAvgSq));
   }
-  writeSafetensors(checkpointPath(run, name), all, { format: 'mile-ort checkpoint 1', state: JSON.stringify(state) });
+  writeSafetensors(checkpointPath(run, name), all, {
+    format: 'mile-ort checkpoint 1',
+    state: JSON.stringify(state),
+  });
 }
 
 function readState(file: SafetensorsFile): CheckpointState {
   const text = file.header.metadata.state;
   const parsed = text ? stateSchema.safeParse(JSON.parse(text)) : undefined;
-  if (!parsed?.success) throw new FileError('not a checkpoint of this program', file.path, 'train again, or use another run');
+  if (!parsed?.success)
+    throw new FileError('not a checkpoint of this program', file.path, 'train again, or use another run');
   return parsed.data;
 }
 
 function float32Of(file: SafetensorsFile, name: string, shape: readonly number[]): Float32Array {
   const { shape: stored } = file.entry(name);
   if (stored.join() !== shape.join()) {
-    throw new FileError(`${name} has the shape [${stored}], the run needs [${shape}]`, file.path, 'use a checkpoint of this run');
+    throw new FileError(
+      `${name} has the shape [${stored}], the run needs [${shape}]`,
+      file.path,
+      'use a checkpoint of this run',
+    );
   }
   return file.float32(name);
 }
 
 /** @throws {FileError} when the checkpoint is missing, damaged or of another variant. */
-export function readCheckpoint(run: string, name: CheckpointName, { trainable }: Manifest): { tensors: Map<string, TrainedTensor>; state: CheckpointState } {
+export function readCheckpoint(
+  run: string,
+  name: CheckpointName,
+  { trainable }: Manifest,
+): { tensors: Map<string, TrainedTensor>; state: CheckpointState } {
   return withSafetensors(checkpointPath(run, name), (file) => {
     const tensors = trainable.map(({ name: key, shape }): [string, TrainedTensor] => {
       const [first, second] = momentNames(key);
@@ -82,9 +107,15 @@ export function initialTensors(run: string, manifest: Manifest): Map<string, Tra
   return withSafetensors(weightsPath(run, manifest), (file) => {
     const tensors = manifest.trainable.map(({ name, shape, init, added }): [string, TrainedTensor] => {
       const value = added
-        ? initialValues({ kind: 'parameter', name, dtype: 'float32', shape, init, trainable: true }, manifest.seed)
+        ? initialValues(
+            { kind: 'parameter', name, dtype: 'float32', shape, init, trainable: true },
+            manifest.seed,
+          )
         : float32Of(file, name, shape);
-      return [name, { shape, value, expAvg: new Float32Array(value.length), expAvgSq: new Float32Array(value.length) }];
+      return [
+        name,
+        { shape, value, expAvg: new Float32Array(value.length), expAvgSq: new Float32Array(value.length) },
+      ];
     });
     return new Map(tensors);
   });
@@ -93,12 +124,24 @@ export function initialTensors(run: string, manifest: Manifest): Map<string, Tra
 /**
  * Trained values alone, for answering: of the best checkpoint, else the last, else the initial ones (the base).
  */
-export function trainedValues(run: string, manifest: Manifest, which: CheckpointName | 'base' | 'auto' = 'auto'): Map<string, { shape: readonly number[]; value: Float32Array }> {
-  const name = which === 'auto' ? (['best', 'last'] as const).find((n) => hasCheckpoint(run, n)) ?? 'base' : which;
+export function trainedValues(
+  run: string,
+  manifest: Manifest,
+  which: CheckpointName | 'base' | 'auto' = 'auto',
+): Map<string, { shape: readonly number[]; value: Float32Array }> {
+  const name =
+    which === 'auto' ? ((['best', 'last'] as const).find((n) => hasCheckpoint(run, n)) ?? 'base') : which;
   if (name === 'base') return initialTensors(run, manifest);
-  if (!hasCheckpoint(run, name)) throw new FileError('no such checkpoint', checkpointPath(run, name), 'train the run with ort-train first');
+  if (!hasCheckpoint(run, name))
+    throw new FileError(
+      'no such checkpoint',
+      checkpointPath(run, name),
+      'train the run with ort-train first',
+    );
   return withSafetensors(checkpointPath(run, name), (file) => {
-    const values = manifest.trainable.map(({ name: key, shape }) => [key, { shape, value: float32Of(file, key, shape) }] as const);
+    const values = manifest.trainable.map(
+      ({ name: key, shape }) => [key, { shape, value: float32Of(file, key, shape) }] as const,
+    );
     return new Map(values);
   });
 }

@@ -15,11 +15,24 @@ import {
   questionEncoderGraph,
 } from '../../graph-builder/models/miss.js';
 import { type ExternalTensor, writeOnnx } from '../../graph-builder/onnx/write.js';
-import { applyVariant, countParameters, dropoutRates, parseVariant, type ParameterCounts, type Variant, type VariantOptions } from '../../graph-builder/variant.js';
+import {
+  applyVariant,
+  countParameters,
+  dropoutRates,
+  type ParameterCounts,
+  parseVariant,
+  type Variant,
+  type VariantOptions,
+} from '../../graph-builder/variant.js';
 import { asFileError, writeAtomic, writeJson } from '../files.js';
 import { initialValues } from '../weights/initialise.js';
 import { expandPretrained, hasPretrained, pretrainedRecord, sha256 } from '../weights/pretrained.js';
-import { float32Tensor, type LazyTensor, withSafetensors, writeSafetensors } from '../weights/safetensors-file.js';
+import {
+  float32Tensor,
+  type LazyTensor,
+  withSafetensors,
+  writeSafetensors,
+} from '../weights/safetensors-file.js';
 import { type GraphRole, graphFiles, type Manifest } from './manifest.js';
 
 export interface BuildOptions extends VariantOptions {
@@ -62,7 +75,10 @@ export function planVariant(options: BuildOptions): Plan {
 }
 
 /** The graphs of a variant by role, each made when its turn comes. */
-function graphsOf({ config, variant, adapted }: Plan, moduleDropout?: number): Record<GraphRole, () => Graph> {
+function graphsOf(
+  { config, variant, adapted }: Plan,
+  moduleDropout?: number,
+): Record<GraphRole, () => Graph> {
   const serving = (graph: Graph) => () => applyVariant(graph, variant, 'serving');
   return {
     training: () => {
@@ -108,7 +124,11 @@ function baseWeights(folder: string, plan: Plan, options: BuildOptions): BaseWei
   }
   if (weights === 'pretrained') {
     const record = pretrainedRecord(preset);
-    return { path: expandPretrained(preset), source: `pretrained ${preset}`, normalisation: record.normalisation };
+    return {
+      path: expandPretrained(preset),
+      source: `pretrained ${preset}`,
+      normalisation: record.normalisation,
+    };
   }
   return { path: resolve(weights), source: `file ${basename(weights)}`, normalisation };
 }
@@ -120,7 +140,11 @@ function checkWeights(path: string, parameters: readonly Parameter[]): Map<strin
     for (const { name, shape } of parameters) {
       const { offset, length, shape: stored, dtype } = file.entry(name);
       if (dtype !== 'F32' || stored.join() !== shape.join()) {
-        throw new FileError(`${name} is ${dtype} [${stored}], the model needs F32 [${shape}]`, path, 'give weights of this preset in float32');
+        throw new FileError(
+          `${name} is ${dtype} [${stored}], the model needs F32 [${shape}]`,
+          path,
+          'give weights of this preset in float32',
+        );
       }
       located.set(name, { location: basename(path), offset, length });
     }
@@ -128,7 +152,12 @@ function checkWeights(path: string, parameters: readonly Parameter[]): Map<strin
   });
 }
 
-function manifestOf(plan: Plan, options: BuildOptions, base: BaseWeights, folder: string): Omit<Manifest, 'graphs'> {
+function manifestOf(
+  plan: Plan,
+  options: BuildOptions,
+  base: BaseWeights,
+  folder: string,
+): Omit<Manifest, 'graphs'> {
   const { preset, config, variant, parameters, adapted } = plan;
   const known = new Set(plan.base.parameters.map((p) => p.name));
   return {
@@ -166,7 +195,11 @@ export function emitVariant(options: BuildOptions, run: string): Manifest {
   const plan = planVariant(options);
   const target = resolve(run);
   if (existsSync(join(target, 'checkpoint'))) {
-    throw new UserError('the run has a checkpoint already', run, 'choose another --name, or delete the folder if its training is not needed');
+    throw new UserError(
+      'the run has a checkpoint already',
+      run,
+      'choose another --name, or delete the folder if its training is not needed',
+    );
   }
   const folder = `${target}.tmp`;
   rmSync(folder, { recursive: true, force: true });
@@ -193,7 +226,12 @@ function writeRun(plan: Plan, options: BuildOptions, folder: string): Manifest {
     const bytes = writeOnnx(graph, { name: role, weights: (p) => weights.get(p.name)! });
     writeAtomic(join(folder, file), bytes);
     const hash = createHash('sha256').update(bytes).digest('hex');
-    graphs[role] = { file, sha256: hash, inputs: graph.inputs.map((v) => v.name), outputs: Object.keys(graph.outputs) };
+    graphs[role] = {
+      file,
+      sha256: hash,
+      inputs: graph.inputs.map((v) => v.name),
+      outputs: Object.keys(graph.outputs),
+    };
   }
   const manifest: Manifest = { ...manifestOf(plan, options, base, folder), graphs };
   writeJson(join(folder, 'manifest.json'), manifest);

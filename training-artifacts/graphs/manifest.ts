@@ -74,7 +74,15 @@ export const manifestSchema = z.strictObject({
       added: z.boolean(),
     }),
   ),
-  graphs: z.record(z.string(), z.strictObject({ file: z.string(), sha256: z.string(), inputs: z.array(z.string()), outputs: z.array(z.string()) })),
+  graphs: z.record(
+    z.string(),
+    z.strictObject({
+      file: z.string(),
+      sha256: z.string(),
+      inputs: z.array(z.string()),
+      outputs: z.array(z.string()),
+    }),
+  ),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -82,11 +90,20 @@ export type Manifest = z.infer<typeof manifestSchema>;
 /** @throws {FileError} when the folder is no run, or its manifest is damaged. */
 export function readManifest(run: string): Manifest {
   const file = join(run, 'manifest.json');
-  if (!existsSync(file)) throw new FileError('not a run folder: it has no manifest.json', run, 'make one with build-graph, or give its path');
+  if (!existsSync(file))
+    throw new FileError(
+      'not a run folder: it has no manifest.json',
+      run,
+      'make one with build-graph, or give its path',
+    );
   const parsed = manifestSchema.safeParse(readJson(file));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
-  throw new FileError(`${issue.message} at ${issue.path.join('.') || 'the top'}`, file, 'the file is damaged: build the run again with build-graph');
+  throw new FileError(
+    `${issue.message} at ${issue.path.join('.') || 'the top'}`,
+    file,
+    'the file is damaged: build the run again with build-graph',
+  );
 }
 
 /**
@@ -103,4 +120,3 @@ export function weightsPath(run: string, { weights: { file, folder, source } }: 
   }
   throw new FileError('the base weights are missing', path, `put ${file} there, or build the run again`);
 }
-

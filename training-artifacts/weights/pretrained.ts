@@ -30,7 +30,11 @@ export const hasPretrained = (preset: string): boolean => existsSync(join(folder
 /** @throws {FileError} when no base weights ship for this preset. */
 export function pretrainedRecord(preset: string): PretrainedRecord {
   if (!hasPretrained(preset)) {
-    throw new FileError(`no trained base weights ship for ${preset}`, '--weights', 'give --weights FILE.safetensors or --weights random');
+    throw new FileError(
+      `no trained base weights ship for ${preset}`,
+      '--weights',
+      'give --weights FILE.safetensors or --weights random',
+    );
   }
   return recordSchema.parse(readJson(join(folder(), `${preset}.json`)));
 }
@@ -47,7 +51,11 @@ export function expandPretrained(preset: string): string {
   const source = join(folder(), `${preset}.safetensors`);
   expandHalf(source, target);
   if (sha256(target) !== expandedSha256) {
-    throw new FileError('the shipped base weights are damaged: their hash differs', source, 'install the package again');
+    throw new FileError(
+      'the shipped base weights are damaged: their hash differs',
+      source,
+      'install the package again',
+    );
   }
   return target;
 }
@@ -62,4 +70,3 @@ export function expandHalf(source: string, target: string): void {
     writeSafetensors(target, new Map(tensors));
   });
 }
-

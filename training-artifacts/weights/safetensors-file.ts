@@ -2,7 +2,14 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { FileError } from '../../graph-builder/errors.js';
 import { asFileError, writeAtomic } from '../files.js';
-import { headerLength, layOut, parseHeader, type SafetensorsHeader, type TensorEntry, type TensorType } from './safetensors.js';
+import {
+  headerLength,
+  layOut,
+  parseHeader,
+  type SafetensorsHeader,
+  type TensorEntry,
+  type TensorType,
+} from './safetensors.js';
 
 /** An open safetensors file. Tensors are read one at a time. */
 export class SafetensorsFile {
@@ -33,7 +40,8 @@ export class SafetensorsFile {
   /** @throws {FileError} when there is no such tensor. */
   entry(name: string): TensorEntry {
     const entry = this.header.tensors.get(name);
-    if (!entry) throw new FileError(`no tensor ${name}`, this.path, 'check that the file belongs to this model');
+    if (!entry)
+      throw new FileError(`no tensor ${name}`, this.path, 'check that the file belongs to this model');
     return entry;
   }
 
@@ -46,7 +54,8 @@ export class SafetensorsFile {
   /** @throws {FileError} when the tensor is not float32. */
   float32(name: string): Float32Array {
     const { dtype } = this.entry(name);
-    if (dtype !== 'F32') throw new FileError(`${name} is ${dtype}, not F32`, this.path, 'convert the file to float32');
+    if (dtype !== 'F32')
+      throw new FileError(`${name} is ${dtype}, not F32`, this.path, 'convert the file to float32');
     return new Float32Array(this.bytes(name).buffer);
   }
 

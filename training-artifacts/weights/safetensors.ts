@@ -2,7 +2,17 @@
 import { FileError } from '../../graph-builder/errors.js';
 
 /** Dtypes of the format that this project reads. */
-export const safetensorsBytes = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, I8: 1, U8: 1, BOOL: 1 } as const;
+export const safetensorsBytes = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+} as const;
 export type SafetensorsDType = keyof typeof safetensorsBytes;
 
 export interface TensorEntry {
@@ -30,12 +40,21 @@ export function headerLength(first8: Uint8Array, fileBytes: number, file: string
   if (first8.length < 8) throw damaged('not a safetensors file: shorter than its header', file);
   const length = Number(new DataView(first8.buffer, first8.byteOffset).getBigUint64(0, true));
   if (length > MAX_HEADER || length + 8 > fileBytes) {
-    throw damaged(`not a safetensors file, or cut short: header of ${length} bytes, file of ${fileBytes}`, file);
+    throw damaged(
+      `not a safetensors file, or cut short: header of ${length} bytes, file of ${fileBytes}`,
+      file,
+    );
   }
   return length;
 }
 
-function readEntry(name: string, value: unknown, dataStart: number, fileBytes: number, file: string): TensorEntry {
+function readEntry(
+  name: string,
+  value: unknown,
+  dataStart: number,
+  fileBytes: number,
+  file: string,
+): TensorEntry {
   const entry = value as { dtype?: unknown; shape?: unknown; data_offsets?: unknown };
   const where = `${file}, tensor ${name}`;
   if (typeof entry?.dtype !== 'string' || !Object.hasOwn(safetensorsBytes, entry.dtype)) {
@@ -44,11 +63,14 @@ function readEntry(name: string, value: unknown, dataStart: number, fileBytes: n
   const dtype = entry.dtype as SafetensorsDType;
   const whole = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) >= 0;
   const { shape, data_offsets: offsets } = entry;
-  if (!Array.isArray(shape) || !shape.every(whole)) throw damaged('the shape is not a list of whole numbers', where);
-  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(whole)) throw damaged('no byte range', where);
+  if (!Array.isArray(shape) || !shape.every(whole))
+    throw damaged('the shape is not a list of whole numbers', where);
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(whole))
+    throw damaged('no byte range', where);
   const [begin, end] = offsets as [number, number];
   const expected = shape.reduce((p, n) => p * n, safetensorsBytes[dtype]);
-  if (end - begin !== expected) throw damaged(`[${shape}] ${dtype} needs ${expected} bytes, has ${end - begin}`, where);
+  if (end - begin !== expected)
+    throw damaged(`[${shape}] ${dtype} needs ${expected} bytes, has ${end - begin}`, where);
   if (dataStart + end > fileBytes) throw damaged(`the file is cut short: ${fileBytes} bytes`, where);
   return { dtype, shape, offset: dataStart + begin, length: end - begin };
 }
@@ -65,15 +87,20 @@ export function parseHeader(json: Uint8Array, fileBytes: number, file: string): 
   } catch (cause) {
     throw damaged('the safetensors header is not JSON', file, cause);
   }
-  if (typeof header !== 'object' || header === null) throw damaged('the safetensors header is not an object', file);
+  if (typeof header !== 'object' || header === null)
+    throw damaged('the safetensors header is not an object', file);
   const { __metadata__: metadata = {}, ...rest } = header;
   const tensors = new Map(
-    Object.entries(rest).map(([name, value]) => [name, readEntry(name, value, 8 + json.length, fileBytes, file)]),
+    Object.entries(rest).map(([name, value]) => [
+      name,
+      readEntry(name, value, 8 + json.length, fileBytes, file),
+    ]),
   );
   const ranges = [...tensors].sort(([, a], [, b]) => a.offset - b.offset);
   ranges.forEach(([name, { offset }], i) => {
     const previous = ranges[i - 1]?.[1];
-    if (previous && previous.offset + previous.length > offset) throw damaged('overlaps another tensor', `${file}, tensor ${name}`);
+    if (previous && previous.offset + previous.length > offset)
+      throw damaged('overlaps another tensor', `${file}, tensor ${name}`);
   });
   return { tensors, metadata: metadata as Record<string, string> };
 }
@@ -102,6 +129,8 @@ export function layOut(
   const bytes = new Uint8Array(8 + padded).fill(0x20);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(padded), true);
   bytes.set(json, 8);
-  const entries = new Map([...relative].map(([name, e]) => [name, { ...e, offset: e.offset + bytes.length }]));
+  const entries = new Map(
+    [...relative].map(([name, e]) => [name, { ...e, offset: e.offset + bytes.length }]),
+  );
   return { header: bytes, entries };
 }

@@ -1,0 +1,81 @@
+/** @file The options that say what a variant is; `build-graph` and `ort-train` share them. */
+import type { Argv } from 'yargs';
+import type { BuildOptions } from '../../../training-artifacts/graphs/emit.js';
+import { DEFAULT_PRESET } from '../runs.js';
+
+const size = (describe: string) => ({ type: 'number' as const, describe });
+
+/** Sizes that may differ from the preset's. */
+const sizes = {
+  'image-size': size('side of the image, pixels'),
+  'patch-size': size('side of a patch, pixels'),
+  hidden: size('width of all modules'),
+  intermediate: size('width of the feed-forward layers'),
+  'vision-layers': size('layers of the image encoder'),
+  'vision-heads': size('its attention heads'),
+  'text-layers': size('layers of each text module'),
+  'text-heads': size('their attention heads'),
+  'max-positions': size('longest text, word pieces'),
+};
+
+export const PLACEMENT_HELP =
+  'image encoder/JTM encoder/decoder, each F (frozen), T (trained) or P (adapted); default T/T/P, ' +
+  "the paper's best: F/P/P trains 0.5% of miss-tiny and hardly learns, T/T/P 54% and learns almost like full";
+
+export const buildOptions = <T>(y: Argv<T>) =>
+  y
+    .option('variant', { type: 'string', describe: 'method and its size: lora-rN (e.g. lora-r8) or full' })
+    .option('placement', { type: 'string', describe: PLACEMENT_HELP })
+    .option('preset', {
+      type: 'string',
+      describe: `miss-tiny, miss-small or miss-base; default ${DEFAULT_PRESET}`,
+    })
+    .option('sites', {
+      type: 'string',
+      describe: 'where adapters go: paper, peft, all-linear, or globs of weight names, comma-separated',
+    })
+    .option('alpha', { type: 'number', describe: 'LoRA alpha; default 32' })
+    .option('lora-dropout', { type: 'number', describe: "dropout on the adapters' inputs; default 0.1" })
+    .option('module-dropout', {
+      type: 'number',
+      describe: 'dropout of modules that are not frozen; default 0.1',
+    })
+    .option('weights', {
+      type: 'string',
+      describe: 'base weights: pretrained, random or FILE.safetensors; default: pretrained where they ship',
+    })
+    .option('normalisation', {
+      choices: ['imagenet', 'clip', 'reference'] as const,
+      describe: 'image statistics of base weights from a file',
+    })
+    .option('max-question-tokens', { type: 'number', describe: 'default 35; instruction data need 128' })
+    .options(sizes)
+    .group(Object.keys(sizes), 'Sizes:');
+
+type Flags = Readonly<Record<string, unknown>>;
+
+const given = (entries: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined));
+
+/** The parsed flags as what the emitter takes. */
+export function toBuildOptions(flags: Flags): BuildOptions {
+  const camel = (flag: string) => flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+  const changed = given(Object.fromEntries(Object.keys(sizes).map((flag) => [camel(flag), flags[flag]])));
+  return {
+    preset: (flags.preset as string | undefined) ?? DEFAULT_PRESET,
+    variant: flags.variant as string,
+    ...given({
+      placement: flags.placement,
+      sites: flags.sites,
+      alpha: flags.alpha,
+      dropout: flags['lora-dropout'],
+      moduleDropout: flags['module-dropout'],
+      weights: flags.weights,
+      normalisation: flags.normalisation,
+      maxQuestionTokens: flags['max-question-tokens'],
+      seed: flags.seed,
+      selfContained: flags['self-contained'],
+      ...(Object.keys(changed).length > 0 && { sizes: changed }),
+    }),
+  };
+}

@@ -1,0 +1,58 @@
+/** @file What all commands share: strict options, help, errors without stack traces, exit codes. */
+
+import yargs, { type ArgumentsCamelCase, type Argv } from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { UserError } from '../../../graph-builder/errors.js';
+
+/** Printed with every answer. */
+export const NOTICE =
+  'Research use only. Not a medical device; not for diagnosis or treatment. Answers can be wrong and confident.';
+
+const usage = (message: string, error?: Error): never => {
+  throw error ?? new UserError(message, 'command line', 'run it with --help');
+};
+
+/** A whole program: its options give the flags' types. */
+export interface Command<T> {
+  readonly describe: string;
+  readonly options: (y: Argv) => Argv<T>;
+  readonly handler: (flags: ArgumentsCamelCase<T>) => Promise<void>;
+}
+
+export const defineCommand = <T>(command: Command<T>): Command<T> => command;
+
+/** Runs one command as the whole of a program. Exit code 2 for an error of the input, 1 for one of ours. */
+export async function main<T>(name: string, { describe, options, handler }: Command<T>): Promise<void> {
+  try {
+    const cli = yargs(hideBin(process.argv))
+      .scriptName(name)
+      .command('$0', describe, options, handler)
+      .strict()
+      .fail(usage);
+    await cli
+      .help()
+      .alias('help', 'h')
+      .version(false)
+      .wrap(Math.min(110, process.stdout.columns ?? 110))
+      .parseAsync();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error; // a bug of ours: here the stack helps
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 2;
+  }
+}
+
+/** Columns padded to their widest cell; the first is left-aligned, the others right. */
+export function formatTable(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, c) => Math.max(...rows.map((row) => row[c]!.length)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, c) => (c === 0 ? cell.padEnd(widths[c]!) : cell.padStart(widths[c]!)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+export const formatCount = (n: number): string => n.toLocaleString('en-US');

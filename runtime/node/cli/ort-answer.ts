@@ -1,0 +1,54 @@
+/** @file `ort-answer`: one question about one image. */
+import type { Argv } from 'yargs';
+import { defineCommand, formatTable, NOTICE } from './main.js';
+import { checkBeams } from './ort-eval.js';
+
+const options = (y: Argv) =>
+  y
+    .option('image', {
+      type: 'string',
+      demandOption: true,
+      describe: 'PNG (8 or 16 bit), JPEG, WebP or TIFF',
+    })
+    .option('question', { type: 'string', demandOption: true, describe: 'the question, in English' })
+    .option('run', { type: 'string', describe: 'run folder; default: the newest in runs/' })
+    .option('checkpoint', {
+      choices: ['auto', 'best', 'last', 'base'] as const,
+      default: 'auto' as const,
+      describe: 'auto: best, else last, else the untrained base',
+    })
+    .option('beams', { type: 'number', default: 3, describe: 'beams, 1 to 8' })
+    .option('threads', { type: 'number', describe: 'threads inside an operator' })
+    .option('json', { type: 'boolean', default: false, describe: 'print the answer as JSON' })
+    .example(
+      '$0 --image scan.png --question "Is there a pleural effusion?"',
+      'the answer, its probability and the runners-up',
+    );
+
+/** `ort-answer`: the answer with its probability and the runner-up beams. */
+export const ortAnswer = defineCommand({
+  describe: 'Answer a question about an image',
+  options,
+  handler: async (flags) => {
+    const { newestRun } = await import('../runs.js');
+    const { answerOne } = await import('../answer-one.js');
+    const run = flags.run ?? newestRun();
+    const { image, question, checkpoint, threads } = flags;
+    const result = await answerOne(run, {
+      image,
+      question,
+      checkpoint,
+      beams: checkBeams(flags.beams),
+      ...(threads && { threads }),
+    });
+    if (flags.json) return console.log(JSON.stringify({ ...result, notice: NOTICE }));
+    console.log(`${result.answer}  (probability ${(100 * result.probability).toFixed(1)}%)\n`);
+    console.log(
+      formatTable([
+        ['beam', '%'],
+        ...result.beams.map((b) => [b.answer || '(nothing)', (100 * b.probability).toFixed(1)]),
+      ]),
+    );
+    console.log(`\n${NOTICE}`);
+  },
+});

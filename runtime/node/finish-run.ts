@@ -1,0 +1,58 @@
+/** @file What a run folder gets from its training: curves, and the adapter in PEFT's format. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeAdapterFolder } from '../../training-artifacts/adapters/peft-folder.js';
+import { trainedValues } from '../../training-artifacts/checkpoint/checkpoint.js';
+import { readManifest } from '../../training-artifacts/graphs/manifest.js';
+import { type RunMetrics, writeCurves } from './plots.js';
+import type { EvaluationEvent, StepEvent } from './training-job.js';
+
+/** The log of a run as curves take it: losses in nats an answer token. */
+export function readMetrics(run: string, name = run): RunMetrics {
+  const file = join(run, 'log', 'metrics.jsonl');
+  const lines = existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n').filter(Boolean) : [];
+  const events = lines.map((line) => JSON.parse(line) as StepEvent | EvaluationEvent);
+  const steps = events
+    .filter((e) => e.type === 'step')
+    .map(({ step, epoch, tokenLoss, lr }) => ({ step, epoch, loss: tokenLoss, lr }));
+  const evaluations = events
+    .filter((e) => e.type === 'evaluation')
+    .map(({ step, epoch, accuracy, yesNo, notYesNo }) => ({
+      step,
+      epoch,
+      accuracy,
+      closed: yesNo,
+      open: notYesNo,
+    }));
+  return { name, steps, evaluations };
+}
+
+/** Lowest loss a token that label smoothing ε over V words allows: the entropy of the smoothed target. */
+export function smoothingFloor({
+  labelSmoothing: e,
+  vocab,
+}: {
+  labelSmoothing: number;
+  vocab: number;
+}): number {
+  const target = 1 - e + e / vocab;
+  return -(target * Math.log(target) + (vocab - 1) * (e / vocab) * (e > 0 ? Math.log(e / vocab) : 0));
+}
+
+export async function drawCurves(run: string): Promise<string> {
+  const path = join(run, 'log', 'curves.svg');
+  const { config, variant } = readManifest(run);
+  await writeCurves(readMetrics(run, variant.name), path, { lossFloor: smoothingFloor(config), title: run });
+  return path;
+}
+
+/** Writes `adapter/` from the best checkpoint. */
+export function exportAdapter(run: string): string {
+  const manifest = readManifest(run);
+  const folder = join(run, 'adapter');
+  const tensors = new Map(
+    [...trainedValues(run, manifest)].map(([name, { shape, value }]) => [name, { shape, data: value }]),
+  );
+  writeAdapterFolder(folder, { variant: manifest.variant, tensors, baseModel: manifest.weights.source });
+  return folder;
+}

@@ -1,0 +1,33 @@
+/** @file The folder of runs: names and the newest one. */
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { UserError } from '../../graph-builder/errors.js';
+import { DEFAULT_PLACEMENT } from '../../graph-builder/variant.js';
+
+export const RUNS = 'runs';
+export const DEFAULT_PRESET = 'miss-tiny';
+
+/** Folder of a variant: its name, and what differs from the defaults. */
+export function runPath(
+  { variant, preset, placement }: { variant: string; preset: string; placement?: string | undefined },
+  { out = RUNS, name }: { out?: string | undefined; name?: string | undefined },
+): string {
+  const other = placement && placement.toUpperCase() !== DEFAULT_PLACEMENT && variant !== 'full';
+  const parts = [
+    variant,
+    ...(other ? [placement.toLowerCase().replaceAll('/', '')] : []),
+    ...(preset === DEFAULT_PRESET ? [] : [preset]),
+  ];
+  return join(out, name ?? parts.join('-'));
+}
+
+/** @throws {UserError} when there is no run yet. */
+export function newestRun(out = RUNS): string {
+  const runs = (existsSync(out) ? readdirSync(out) : [])
+    .map((name) => join(out, name))
+    .filter((run) => existsSync(join(run, 'manifest.json')))
+    .map((run) => ({ run, time: statSync(join(run, 'manifest.json')).mtimeMs }));
+  const newest = runs.sort((a, b) => b.time - a.time)[0];
+  if (!newest) throw new UserError('there is no run yet', out, 'make one: build-graph --variant lora-r8');
+  return newest.run;
+}
