@@ -3,7 +3,7 @@ import type { GraphBuilder } from '../ir/builder.js';
 import { product } from '../ir/dim.js';
 import type { Dim, Value } from '../ir/types.js';
 import { attend, mergeHeads, splitHeads } from '../nn/attention.js';
-import { dropout, rowSeeds, tokenColumns } from '../nn/dropout.js';
+import { columnNumbers, dropout, rowSeeds, tokenColumns } from '../nn/dropout.js';
 import { gelu, layerNorm, linear } from '../nn/layers.js';
 import type { MissConfig } from './config.js';
 
@@ -57,11 +57,7 @@ function dropProbabilities(frame: Frame, keyPositions: Value | undefined, site: 
   if (rate === 0) return undefined;
   return (probabilities: Value): Value => {
     const [, heads, , keys] = probabilities.shape as [Dim, number, Dim, Dim];
-    const head = g.constant(
-      Array.from({ length: heads }, (_, i) => 2 * i + 1),
-      [1, heads, 1, 1],
-      'int32',
-    );
+    const head = g.reshape(columnNumbers(g, heads), [1, heads, 1, 1]);
     const seeds = g.reshape(g.reshape(rowSeeds(g, rows), [batch, tokens]), [batch, 1, tokens, 1]);
     const columns = keyPositions
       ? g.reshape(tokenColumns(g, keyPositions, config.maxPositions), [keyPositions.shape[0]!, 1, 1, keys])

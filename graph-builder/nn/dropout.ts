@@ -12,7 +12,7 @@ function siteNumber(site: string): number {
 }
 
 /** `length` pseudo-random odd int32 numbers, one a column, the same in every graph. */
-function columnNumbers(g: GraphBuilder, length: number): Value {
+export function columnNumbers(g: GraphBuilder, length: number): Value {
   return g.constant(
     Array.from({ length }, (_, i) => siteNumber(`column ${i}`)),
     [length],
@@ -29,6 +29,7 @@ function columnNumbers(g: GraphBuilder, length: number): Value {
  * no mask from outside and is a function of (sample, site, element): accumulation, grouping and resume see
  * the same masks.
  *
+ * Seeds must be odd: an even one loses bits, and 0 drops nothing.
  * Shapes: x [..., columns] float32; `rows` int32, broadcastable to x without its last axis (length 1 there);
  * `columns` int32, broadcastable to x (default: a table of the last axis, which is then of fixed length).
  */
@@ -45,7 +46,7 @@ export function dropout(
   return g.mul(x, g.op('Where', [keep, g.scalar(1 / (1 - rate)), g.scalar(0)], {}));
 }
 
-/** Inputs that carry the seeds, one int32 a sample or token; graphs without dropout have none. */
+/** Inputs that carry the seeds, one odd int32 a sample or token; graphs without dropout have none. */
 export const seedInputs = {
   image: 'image_seed',
   question: 'question_seed',
