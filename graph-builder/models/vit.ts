@@ -26,7 +26,8 @@ function patchRows(g: GraphBuilder, pixels: Value, { imageSize, patchSize: p }: 
   return g.reshape(windows, [product([images, grid * grid]), 3 * p * p]);
 }
 
-function block(
+/** One pre-norm block: x [images·tokens, hidden] → the same. */
+export function block(
   g: GraphBuilder,
   x: Value,
   images: Dim,

@@ -8,6 +8,7 @@ import { isSameAnswer, isYesNo } from '../../datasets/scoring/normalise-answer.j
 import { UserError } from '../../graph-builder/errors.js';
 import {
   type CheckpointState,
+  clearCheckpoints,
   hasCheckpoint,
   initialTensors,
   readCheckpoint,
@@ -210,6 +211,7 @@ class Job {
     mkdirSync(join(run, 'log'), { recursive: true });
     cutMetrics(run, resume ? this.state.step : -1);
     const session = await openGraph(run, this.manifest, 'training', this.options.threads ?? undefined);
+    clearCheckpoints(run, resume);
     const { step, lossScale } = this.state;
     const trainer = new Trainer(
       session,

@@ -1,5 +1,5 @@
 /** @file Checkpoints: trained tensors, AdamW's moments and the state of the run in one safetensors file. */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { FileError } from '../../graph-builder/errors.js';
@@ -43,6 +43,14 @@ export const checkpointPath = (run: string, name: CheckpointName): string =>
 export const hasCheckpoint = (run: string, name: CheckpointName = 'last'): boolean =>
   existsSync(checkpointPath(run, name));
 
+/** Deletes what a kill left half-written and, for a training from the start, the checkpoints of the one before. */
+export function clearCheckpoints(run: string, keepWhole: boolean): void {
+  const folder = join(run, 'checkpoint');
+  for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+    if (!keepWhole || name.endsWith('.tmp')) rmSync(join(folder, name), { recursive: true, force: true });
+  }
+}
+
 /** Names of a tensor's moments, as PyTorch's AdamW calls them. */
 const momentNames = (name: string) => [`${name}.exp_avg`, `${name}.exp_avg_sq`] as const;
 
@@ -67,9 +75,14 @@ export function writeCheckpoint(
 }
 
 function readState(file: SafetensorsFile): CheckpointState {
-  const text = file.header.metadata.state;
-  const parsed = text ? stateSchema.safeParse(JSON.parse(text)) : undefined;
-  if (!parsed?.success)
+  let state: unknown;
+  try {
+    state = JSON.parse(file.header.metadata.state ?? '');
+  } catch {
+    state = undefined;
+  }
+  const parsed = stateSchema.safeParse(state);
+  if (!parsed.success)
     throw new FileError('not a checkpoint of this program', file.path, 'train again, or use another run');
   return parsed.data;
 }

@@ -1,7 +1,7 @@
 /** @file Writes the graphs and the manifest of one variant into a run folder. */
 import { createHash } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import { FileError, UserError } from '../../graph-builder/errors.js';
 import { differentiate } from '../../graph-builder/gradients/differentiate.js';
 import { verify } from '../../graph-builder/ir/graph.js';
@@ -65,9 +65,35 @@ export interface Plan {
 const MAX_ANSWER_TOKENS = 32;
 const MAX_QUESTION_TOKENS = 35;
 
+/** @throws {UserError} for a number that a graph or manifest cannot hold. */
+function checkOptions(
+  { alpha, moduleDropout, maxQuestionTokens, seed }: BuildOptions,
+  config: MissConfig,
+): void {
+  const check = (value: number | undefined, fits: (n: number) => boolean, flag: string, remedy: string) => {
+    if (value !== undefined && !fits(value)) throw new UserError(`${value} does not fit`, flag, remedy);
+  };
+  const { maxPositions } = config;
+  check(alpha, (n) => Number.isFinite(n) && n > 0, '--alpha', 'give a positive number, e.g. 32');
+  check(
+    moduleDropout,
+    (n) => n >= 0 && n < 1,
+    '--module-dropout',
+    'give a number from 0 to below 1, e.g. 0.1',
+  );
+  check(seed, Number.isSafeInteger, '--seed', 'give a whole number, e.g. 0');
+  check(
+    maxQuestionTokens,
+    (n) => Number.isInteger(n) && n >= 3 && n <= maxPositions,
+    '--max-question-tokens',
+    `give a whole number from 3 to ${maxPositions}`,
+  );
+}
+
 /** Works a variant out: seconds, and no file is touched. @throws {UserError} for options that do not fit. */
 export function planVariant(options: BuildOptions): Plan {
   const config = checkConfig({ ...presetConfig(options.preset), ...options.sizes });
+  checkOptions(options, config);
   const base = lossGraph(config);
   const variant = parseVariant(options.variant, base.parameters, options);
   const adapted = applyVariant(base, variant, 'evaluation');
@@ -185,32 +211,63 @@ function manifestOf(
   };
 }
 
-/**
- * Builds a run folder: graphs, manifest and, unless they lie elsewhere, weights. The folder appears whole or
- * not at all.
- *
- * @throws {UserError} for options that do not fit; {FileError} for weights that do not.
- */
-export function emitVariant(options: BuildOptions, run: string): Manifest {
-  const plan = planVariant(options);
-  const target = resolve(run);
-  if (existsSync(join(target, 'checkpoint'))) {
+/** @throws {UserError} when the folder is not this program's to replace. */
+function checkTarget(target: string, run: string, overwrite: boolean): void {
+  if (!overwrite && existsSync(join(target, 'checkpoint'))) {
     throw new UserError(
       'the run has a checkpoint already',
       run,
       'choose another --name, or delete the folder if its training is not needed',
     );
   }
-  const folder = `${target}.tmp`;
-  rmSync(folder, { recursive: true, force: true });
+  if (existsSync(target) && !existsSync(join(target, 'manifest.json')) && readdirSync(target).length > 0) {
+    throw new UserError('the folder has files and is not a run', run, 'choose another --name or --out');
+  }
+}
+
+/** Deletes empty folders from `folder` up to `first`. */
+function removeEmpty(folder: string, first: string): void {
   try {
-    mkdirSync(folder, { recursive: true });
+    for (let at = folder; at.startsWith(first); at = dirname(at)) rmdirSync(at);
+  } catch {
+    // another run lies in it
+  }
+}
+
+/**
+ * Builds a run folder: graphs, manifest and, unless they lie elsewhere, weights. The folder appears whole or
+ * not at all; `overwrite` replaces a trained run, once the new one is complete.
+ *
+ * @throws {UserError} for options that do not fit; {FileError} for weights that do not.
+ */
+export function emitVariant(options: BuildOptions, run: string, overwrite = false): Manifest {
+  const plan = planVariant(options);
+  const target = resolve(run);
+  const folder = `${target}.tmp`;
+  let made: string | undefined;
+  try {
+    checkTarget(target, run, overwrite);
+    made = mkdirSync(dirname(target), { recursive: true });
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder);
     const manifest = writeRun(plan, options, folder);
+    if (
+      resolve(folder, manifest.weights.folder)
+        .concat(sep)
+        .startsWith(target + sep)
+    ) {
+      throw new UserError(
+        'the weights lie in the folder that the run replaces',
+        join(manifest.weights.folder, manifest.weights.file),
+        'choose another --name, or add --self-contained to copy them',
+      );
+    }
     rmSync(target, { recursive: true, force: true });
     renameSync(folder, target);
     return manifest;
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
+    if (made) removeEmpty(dirname(target), made);
     throw asFileError(error, run, 'write');
   }
 }

@@ -33,7 +33,7 @@ export class SafetensorsFile {
       return new SafetensorsFile(path, fd, parseHeader(readRange(fd, 8, length), size, path));
     } catch (error) {
       closeSync(fd);
-      throw error;
+      throw asFileError(error, path, 'read');
     }
   }
 

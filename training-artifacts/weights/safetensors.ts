@@ -32,6 +32,8 @@ export interface SafetensorsHeader {
 const MAX_HEADER = 100 * 2 ** 20;
 const ALIGNMENT = 64;
 
+const isString = (value: unknown): value is string => typeof value === 'string';
+
 const damaged = (what: string, file: string, cause?: unknown) =>
   new FileError(what, file, 'copy or download the file again', { cause });
 
@@ -90,6 +92,8 @@ export function parseHeader(json: Uint8Array, fileBytes: number, file: string): 
   if (typeof header !== 'object' || header === null)
     throw damaged('the safetensors header is not an object', file);
   const { __metadata__: metadata = {}, ...rest } = header;
+  if (typeof metadata !== 'object' || metadata === null || !Object.values(metadata).every(isString))
+    throw damaged('the metadata of the safetensors header are not texts', file);
   const tensors = new Map(
     Object.entries(rest).map(([name, value]) => [
       name,

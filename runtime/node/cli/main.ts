@@ -42,6 +42,12 @@ export async function main<T>(name: string, { describe, options, handler }: Comm
   }
 }
 
+/** @throws {UserError} unless a count that was given is a whole number from `least`. */
+export function checkCount<T extends number | undefined>(count: T, flag: string, least = 1): T {
+  if (count === undefined || (Number.isInteger(count) && count >= least)) return count;
+  throw new UserError(`${count} is not a whole number from ${least}`, flag, `give ${least} or more`);
+}
+
 /** Columns padded to their widest cell; the first is left-aligned, the others right. */
 export function formatTable(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, c) => Math.max(...rows.map((row) => row[c]!.length)));

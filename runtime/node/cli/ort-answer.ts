@@ -1,6 +1,6 @@
 /** @file `ort-answer`: one question about one image. */
 import type { Argv } from 'yargs';
-import { defineCommand, formatTable, NOTICE } from './main.js';
+import { checkCount, defineCommand, formatTable, NOTICE } from './main.js';
 import { checkBeams } from './ort-eval.js';
 
 const options = (y: Argv) =>
@@ -33,7 +33,8 @@ export const ortAnswer = defineCommand({
     const { newestRun } = await import('../runs.js');
     const { answerOne } = await import('../answer-one.js');
     const run = flags.run ?? newestRun();
-    const { image, question, checkpoint, threads } = flags;
+    const { image, question, checkpoint } = flags;
+    const threads = checkCount(flags.threads, '--threads');
     const result = await answerOne(run, {
       image,
       question,

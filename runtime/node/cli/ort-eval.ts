@@ -2,7 +2,7 @@
 import cliProgress from 'cli-progress';
 import type { Argv } from 'yargs';
 import { UserError } from '../../../graph-builder/errors.js';
-import { defineCommand } from './main.js';
+import { checkCount, defineCommand } from './main.js';
 
 const options = (y: Argv) =>
   y
@@ -68,7 +68,9 @@ export const ortEval = defineCommand({
     const { newestRun } = await import('../runs.js');
     const { evaluateRun } = await import('../evaluate.js');
     const { METRIC, scoresTable } = await import('./scores-table.js');
-    const { run = newestRun(), data, split, on, checkpoint, referencePadding, limit, threads } = flags;
+    const limit = checkCount(flags.limit, '--limit');
+    const threads = checkCount(flags.threads, '--threads');
+    const { run = newestRun(), data, split, on, checkpoint, referencePadding } = flags;
     const bar = answerBar();
     const { evaluation } = await evaluateRun(run, {
       data,

@@ -2,7 +2,7 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { UserError } from '../../../graph-builder/errors.js';
 import { buildOptions, toBuildOptions } from './build-options.js';
-import { defineCommand } from './main.js';
+import { checkCount, defineCommand } from './main.js';
 
 /** Flags that are training options of the same name in camel case; null defaults are left to the trainer. */
 const options = (y: Argv) =>
@@ -100,8 +100,7 @@ async function findRun(flags: Flags): Promise<string> {
   const run = runPath(build, flags);
   if (flags.resume) return run;
   const { emitVariant } = await import('../../../training-artifacts/graphs/emit.js');
-  if (flags.overwrite) (await import('node:fs')).rmSync(run, { recursive: true, force: true });
-  emitVariant(build, run);
+  emitVariant(build, run, flags.overwrite);
   return run;
 }
 
@@ -124,6 +123,7 @@ export const ortTrain = defineCommand({
   options,
   handler: async (flags) => {
     const trainingOptions = await trainOptions(flags);
+    const maxSteps = checkCount(flags.maxSteps, '--max-steps');
     const run = await findRun(flags);
     const { hasCheckpoint } = await import('../../../training-artifacts/checkpoint/checkpoint.js');
     if (hasCheckpoint(run) && !flags.resume && !flags.overwrite) {
@@ -134,7 +134,7 @@ export const ortTrain = defineCommand({
       );
     }
     const { trainRun } = await import('../train-run.js');
-    const { maxSteps, resume } = flags;
+    const { resume } = flags;
     const job = { run, options: trainingOptions, resume, ...(maxSteps !== undefined && { maxSteps }) };
     const summary = await trainRun(job, run);
     if (flags.json) return console.log(JSON.stringify(summary));

@@ -1,0 +1,54 @@
+/** @file miss-tiny's training step beside its bare products, and what the optimizer takes of it. */
+import { INITIAL_LOSS_SCALE } from '../../runtime/core/trainer.js';
+import { BareProducts, bareTime } from './bare-products.js';
+import { alternate, median } from './measure.js';
+import { countProducts, totalFlops } from './products.js';
+import { openGraph } from './sessions.js';
+import type { Row, Section } from './table.js';
+import { TimedTrainer, tinyBatch, tinyGraph } from './tiny-step.js';
+
+const BATCH = 32;
+const variants = [
+  ['lora-r8', 'F/P/P'],
+  ['lora-r8', 'T/T/P'],
+  ['full', undefined],
+] as const;
+
+async function measure(name: string, placement: string | undefined, repeats: number): Promise<Row> {
+  const graph = tinyGraph(name, placement);
+  const feeds = tinyBatch(BATCH);
+  const products = countProducts(graph, feeds);
+  const bare = await BareProducts.open(products);
+  const session = await openGraph(graph);
+  const trainer = new TimedTrainer(graph, session, INITIAL_LOSS_SCALE);
+  const graphTimes: number[] = [];
+  const step = async () => {
+    await trainer.step(feeds);
+    graphTimes.push(trainer.graphMs);
+  };
+  const timings = await alternate({ ...bare.things(), step }, repeats);
+  await bare.release();
+  await session.release();
+  const ms = timings.step!.medianMs;
+  const graphMs = median(graphTimes);
+  const flops = totalFlops(products);
+  const bareMs = bareTime(products, timings);
+  return {
+    variant: placement ? `${name} ${placement}` : name,
+    'ms/step': ms,
+    'samples/s': (1000 * BATCH) / ms,
+    'graph ms': graphMs,
+    'optimizer %': (100 * (ms - graphMs)) / ms,
+    'GFLOP/s': flops / graphMs / 1e6,
+    'bare ms': bareMs,
+    'bare GFLOP/s': flops / bareMs / 1e6,
+    'bare/graph': bareMs / graphMs,
+  };
+}
+
+/** One row a variant. */
+export async function trainingStep(repeats: number): Promise<Section> {
+  const rows: Row[] = [];
+  for (const [name, placement] of variants) rows.push(await measure(name, placement, repeats));
+  return { title: `miss-tiny training step, batch ${BATCH}`, rows };
+}
