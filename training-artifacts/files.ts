@@ -21,6 +21,7 @@ const remedies: Record<string, string> = {
   ENOSPC: 'free some disk space and run the command again; nothing was half-written',
   EDQUOT: 'free some of your quota and run the command again; nothing was half-written',
   EFBIG: 'raise the file size limit and run the command again; nothing was half-written',
+  EEXIST: 'a file of that name is in the way: choose another path',
   EISDIR: 'give a file, not a folder',
   ENOTDIR: 'check the path: a part of it is a file',
 };
@@ -61,9 +62,11 @@ export function readJson(file: string): unknown {
 export function writeAtomic(file: string, chunks: string | Uint8Array | Iterable<Uint8Array>): void {
   const temporary = `${file}.${randomBytes(4).toString('hex')}.tmp`;
   let fd: number | undefined;
+  let created = false;
   try {
     mkdirSync(dirname(file), { recursive: true });
     fd = openSync(temporary, 'wx');
+    created = true;
     const list =
       typeof chunks === 'string' ? [Buffer.from(chunks)] : chunks instanceof Uint8Array ? [chunks] : chunks;
     for (const chunk of list) {
@@ -76,7 +79,7 @@ export function writeAtomic(file: string, chunks: string | Uint8Array | Iterable
     renameSync(temporary, file);
   } catch (error) {
     if (fd !== undefined) closeSync(fd);
-    rmSync(temporary, { force: true });
+    if (created) rmSync(temporary, { force: true });
     throw asFileError(error, file, 'write');
   }
 }

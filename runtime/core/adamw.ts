@@ -17,8 +17,8 @@ export interface OptimizedTensor {
   readonly expAvgSq: Float32Array;
 }
 
-/** Moments below this are stored as 0, so that no denormal number slows the loop where none are flushed. */
-const TINY = 1e-38;
+/** Moments below float32's normal range are stored as 0: denormal ones slow the loop where none are flushed. */
+const TINY = 2 ** -126;
 
 /**
  * One AdamW update in place.

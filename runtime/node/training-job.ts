@@ -241,7 +241,8 @@ class Job {
   }
 
   private async loadImages(): Promise<void> {
-    const { dataset, validation } = this.data;
+    const { dataset } = this.data;
+    const validation = this.options.evalEvery > 0 ? this.data.validation : [];
     const paths = new Map(this.samples.map(({ imageId }) => [imageId, dataset.imagePath(imageId)]));
     for (const [id, path] of imagePaths(dataset, validation)) paths.set(id, path);
     let done = 0;

@@ -2,6 +2,7 @@
 import { GraphBuilder } from '../../graph-builder/ir/builder.js';
 import type { Graph } from '../../graph-builder/ir/types.js';
 import { float32, type Session } from '../../runtime/core/session.js';
+import type { OpenOptions } from '../../runtime/node/ort.js';
 import type { Measured, Timing } from './measure.js';
 import { flopsOf, type ProductSize } from './products.js';
 import { openGraph } from './sessions.js';
@@ -34,10 +35,11 @@ export class BareProducts {
     private readonly sessions: ReadonlyMap<string, Session>,
   ) {}
 
-  static async open(sizes: readonly ProductSize[]): Promise<BareProducts> {
+  static async open(sizes: readonly ProductSize[], options: OpenOptions): Promise<BareProducts> {
     const sessions = new Map<string, Session>();
     for (const size of sizes) {
-      for (const form of forms) sessions.set(keyOf(size, form), await openGraph(bareGraph(size, form)));
+      for (const form of forms)
+        sessions.set(keyOf(size, form), await openGraph(bareGraph(size, form), options));
     }
     return new BareProducts(sizes, sessions);
   }
@@ -65,8 +67,9 @@ const keyOf = ({ rows, k, n }: ProductSize, form: string): string => `${form} ${
 export const bareTime = (
   products: readonly (ProductSize & { count: number })[],
   timings: Readonly<Record<string, Timing>>,
+  statistic: keyof Timing,
 ): number =>
   products.reduce((sum, size) => {
-    const times = forms.map((form) => timings[keyOf(size, form)]!.medianMs / copiesOf(size));
+    const times = forms.map((form) => timings[keyOf(size, form)]![statistic] / copiesOf(size));
     return sum + size.count * Math.min(...times);
   }, 0);

@@ -9,7 +9,7 @@ import { setTrainable } from '../../graph-builder/rewrites/freeze.js';
 import { lora } from '../../graph-builder/rewrites/lora.js';
 import { type Feeds, float32 } from '../../runtime/core/session.js';
 import { BareProducts, bareTime } from './bare-products.js';
-import { alternate, type Measured } from './measure.js';
+import { alternate, type BenchOptions, type Measured } from './measure.js';
 import { countProducts, type ProductSize, totalFlops } from './products.js';
 import { profileByOperator } from './profile.js';
 import { openGraph, weightFeeds } from './sessions.js';
@@ -52,7 +52,7 @@ function feedsOf(images: number): Feeds {
 }
 
 /** Measures the pair beside its bare products. */
-export async function blockPair(images: number, repeats: number): Promise<Section> {
+export async function blockPair(images: number, { repeats, threads }: BenchOptions): Promise<Section> {
   const graphs = pairGraphs();
   const feeds = { ...feedsOf(images), ...weightFeeds(graphs.both) };
   const entries = Object.entries(graphs).map(([name, graph]) => ({
@@ -63,9 +63,9 @@ export async function blockPair(images: number, repeats: number): Promise<Sectio
   const sizes = new Map<string, ProductSize>(
     entries.flatMap(({ products }) => products).map((s) => [`${s.rows},${s.k},${s.n}`, s]),
   );
-  const bare = await BareProducts.open([...sizes.values()]);
+  const bare = await BareProducts.open([...sizes.values()], { threads });
   const things: Record<string, Measured> = bare.things();
-  const sessions = await Promise.all(entries.map(({ graph }) => openGraph(graph)));
+  const sessions = await Promise.all(entries.map(({ graph }) => openGraph(graph, { threads })));
   entries.forEach(({ name }, i) => {
     things[name] = () => sessions[i]!.run(feeds);
   });
@@ -74,7 +74,7 @@ export async function blockPair(images: number, repeats: number): Promise<Sectio
   for (const session of sessions) await session.release();
   const rows = entries.map(({ name, products }) => {
     const ms = timings[name]!.medianMs;
-    const bareMs = bareTime(products, timings);
+    const bareMs = bareTime(products, timings, 'medianMs');
     const flops = totalFlops(products);
     return {
       what: name === 'both' ? 'forward + backward' : 'forward',
@@ -83,6 +83,7 @@ export async function blockPair(images: number, repeats: number): Promise<Sectio
       'bare ms': bareMs,
       'bare GFLOP/s': flops / bareMs / 1e6,
       'bare/ms': bareMs / ms,
+      'by minima': bareTime(products, timings, 'minMs') / timings[name]!.minMs,
     };
   });
   return { title: `ViT-B block pair, 901 tokens, LoRA r8, batch ${images} (goal: bare/ms >= 0.8)`, rows };

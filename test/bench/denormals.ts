@@ -1,4 +1,5 @@
 /** @file Steps whose gradients are 1e-40 beside normal ones. A program of its own: `denormals.js node|wasm`. */
+import { countParameters } from '../../graph-builder/variant.js';
 import type { Feeds, Session } from '../../runtime/core/session.js';
 import { INITIAL_LOSS_SCALE } from '../../runtime/core/trainer.js';
 import { openSession as openWeb } from '../../runtime/web/ort.js';
@@ -8,23 +9,31 @@ import type { Row } from './table.js';
 import { TimedTrainer, tinyBatch, tinyGraph } from './tiny-step.js';
 
 const BATCH = 4;
-const GRADIENT = 1e-40;
+/** of float32: the labels' weights stay normal, what they are multiplied by makes the gradients denormal */
+const SMALLEST_NORMAL = 2 ** -126;
 /** Denormal numbers take minutes where nothing flushes them. */
 const UNRESCUED_REPEATS = 1;
 
-/** The batch with its loss, and so its gradients, made smaller. */
-function shrunk(feeds: Feeds, factor: number): Feeds {
+/** The batch with its loss, and so its gradients, about 1e-38 times as large. */
+function shrunk(feeds: Feeds): Feeds {
   const { data, dims } = feeds.label_weights!;
-  return { ...feeds, label_weights: { data: (data as Float32Array).map((w) => w * factor), dims } };
+  return {
+    ...feeds,
+    label_weights: { data: (data as Float32Array).map((w) => w && SMALLEST_NORMAL), dims },
+  };
 }
 
 /** Normal and denormal step times with a loss scale, on one provider. */
 async function compare(provider: string, session: Session, lossScale: number, repeats: number): Promise<Row> {
   const graph = tinyGraph('lora-r8', 'T/T/P');
   const feeds = tinyBatch(BATCH);
+  const small = shrunk(feeds);
   const trainer = () => new TimedTrainer(graph, session, lossScale);
   const [normal, denormal] = [trainer(), trainer()];
-  const small = shrunk(feeds, GRADIENT / (await trainer().step(feeds)));
+  // root mean square of the gradients, in double precision: its float32 form would be 0 on this thread
+  const [weight] = feeds.label_weights!.data as Float32Array;
+  const size = countParameters(graph).trainable;
+  const gradient = ((await trainer().step(feeds)) / Math.sqrt(size)) * (SMALLEST_NORMAL / weight!);
   const times = await alternate(
     { normal: () => normal.step(feeds), denormal: () => denormal.step(small) },
     repeats,
@@ -32,6 +41,7 @@ async function compare(provider: string, session: Session, lossScale: number, re
   return {
     provider,
     'loss scale': lossScale === 1 ? '1' : `2^${Math.log2(lossScale)}`,
+    'gradient (rms)': gradient.toExponential(0),
     'normal ms': times.normal.medianMs,
     'denormal ms': times.denormal.medianMs,
     ratio: times.denormal.medianMs / times.normal.medianMs,

@@ -7,12 +7,14 @@ import { parseArgs } from 'node:util';
 import { UserError } from '../../graph-builder/errors.js';
 import { runtimeVersion } from '../../runtime/node/ort.js';
 import { blockPair, profilePair } from './block-pair.js';
+import type { BenchOptions } from './measure.js';
 import { formatSection, type Row, type Section } from './table.js';
 import { trainingStep } from './training-step.js';
 
 const HELP = `npm run bench -- [options]
   --only NAMES   comma-separated parts: blocks, tiny, denormals, profile (default: the first three)
   --repeats N    measurements of each thing, in turn (default: 7); the median is printed
+  --threads N    threads inside an operator (default: the CPUs); 1 is steadier on a busy machine
   --json         print JSON
 Ratios within one run compare; times of two machines or two days do not.`;
 
@@ -32,10 +34,10 @@ async function denormals(repeats: number): Promise<Section> {
   return { title: 'Gradients of 1e-40, miss-tiny lora-r8 T/T/P, batch 4 (goal: ratio <= 1.5 at 2^32)', rows };
 }
 
-const parts: Record<string, (repeats: number) => Promise<readonly Section[]>> = {
-  blocks: async (repeats) => [await blockPair(1, repeats), await blockPair(2, repeats)],
-  tiny: async (repeats) => [await trainingStep(repeats)],
-  denormals: async (repeats) => [await denormals(repeats)],
+const parts: Record<string, (options: BenchOptions) => Promise<readonly Section[]>> = {
+  blocks: async (options) => [await blockPair(1, options), await blockPair(2, options)],
+  tiny: async (options) => [await trainingStep(options)],
+  denormals: async ({ repeats }) => [await denormals(repeats)],
   profile: async () => [await profilePair(2)],
 };
 
@@ -44,33 +46,42 @@ function options() {
     options: {
       only: { type: 'string', default: 'blocks,tiny,denormals' },
       repeats: { type: 'string', default: '7' },
+      threads: { type: 'string', default: String(cpus().length) },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
   const only = values.only.split(',');
-  const repeats = Number(values.repeats);
+  const count = (name: 'repeats' | 'threads'): number => {
+    const value = Number(values[name]);
+    if (Number.isInteger(value) && value >= 1) return value;
+    throw new UserError(`'${values[name]}' is not a count`, `--${name}`, 'give a whole number from 1');
+  };
   const unknown = only.find((name) => !Object.hasOwn(parts, name));
   if (unknown !== undefined)
     throw new UserError(`unknown part '${unknown}'`, '--only', `choose from ${Object.keys(parts)}`);
-  if (!Number.isInteger(repeats) || repeats < 1)
-    throw new UserError(`'${values.repeats}' is not a count`, '--repeats', 'give a whole number from 1');
-  return { ...values, only, repeats };
+  return { ...values, only, repeats: count('repeats'), threads: count('threads') };
 }
 
 async function main(): Promise<void> {
-  const { only, repeats, json, help } = options();
+  const { only, repeats, threads, json, help } = options();
   if (help) return console.log(HELP);
-  const machine = `${cpus()[0]?.model}, ${cpus().length} CPUs, onnxruntime ${runtimeVersion()}, Node ${process.version}`;
+  const machine = `${cpus()[0]?.model}, ${cpus().length} CPUs, ${threads} threads, onnxruntime ${runtimeVersion()}, Node ${process.version}`;
   if (!json) console.log(machine);
   const sections: Section[] = [];
   for (const name of only) {
-    for (const section of await parts[name]!(repeats)) {
+    for (const section of await parts[name]!({ repeats, threads })) {
       sections.push(section);
       if (!json) console.log(`\n${formatSection(section)}`);
     }
   }
-  if (json) console.log(JSON.stringify({ machine, repeats, sections }, null, 2));
+  if (json) console.log(JSON.stringify({ machine, repeats, threads, sections }, null, 2));
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof UserError)) throw error; // a bug of ours: here the stack helps
+  console.error(error.message);
+  process.exitCode = 2;
+}

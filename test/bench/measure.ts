@@ -8,6 +8,12 @@ export const median = (values: readonly number[]): number => {
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 };
 
+export interface BenchOptions {
+  readonly repeats: number;
+  /** threads inside an operator; 1 is steadier on a machine that others use */
+  readonly threads: number;
+}
+
 export interface Timing {
   readonly medianMs: number;
   readonly minMs: number;

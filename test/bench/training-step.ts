@@ -1,7 +1,7 @@
 /** @file miss-tiny's training step beside its bare products, and what the optimizer takes of it. */
 import { INITIAL_LOSS_SCALE } from '../../runtime/core/trainer.js';
 import { BareProducts, bareTime } from './bare-products.js';
-import { alternate, median } from './measure.js';
+import { alternate, type BenchOptions, median } from './measure.js';
 import { countProducts, totalFlops } from './products.js';
 import { openGraph } from './sessions.js';
 import type { Row, Section } from './table.js';
@@ -14,12 +14,16 @@ const variants = [
   ['full', undefined],
 ] as const;
 
-async function measure(name: string, placement: string | undefined, repeats: number): Promise<Row> {
+async function measure(
+  name: string,
+  placement: string | undefined,
+  { repeats, threads }: BenchOptions,
+): Promise<Row> {
   const graph = tinyGraph(name, placement);
   const feeds = tinyBatch(BATCH);
   const products = countProducts(graph, feeds);
-  const bare = await BareProducts.open(products);
-  const session = await openGraph(graph);
+  const bare = await BareProducts.open(products, { threads });
+  const session = await openGraph(graph, { threads });
   const trainer = new TimedTrainer(graph, session, INITIAL_LOSS_SCALE);
   const graphTimes: number[] = [];
   const step = async () => {
@@ -32,7 +36,7 @@ async function measure(name: string, placement: string | undefined, repeats: num
   const ms = timings.step!.medianMs;
   const graphMs = median(graphTimes);
   const flops = totalFlops(products);
-  const bareMs = bareTime(products, timings);
+  const bareMs = bareTime(products, timings, 'medianMs');
   return {
     variant: placement ? `${name} ${placement}` : name,
     'ms/step': ms,
@@ -43,12 +47,13 @@ async function measure(name: string, placement: string | undefined, repeats: num
     'bare ms': bareMs,
     'bare GFLOP/s': flops / bareMs / 1e6,
     'bare/graph': bareMs / graphMs,
+    'by minima': bareTime(products, timings, 'minMs') / Math.min(...graphTimes),
   };
 }
 
 /** One row a variant. */
-export async function trainingStep(repeats: number): Promise<Section> {
+export async function trainingStep(options: BenchOptions): Promise<Section> {
   const rows: Row[] = [];
-  for (const [name, placement] of variants) rows.push(await measure(name, placement, repeats));
+  for (const [name, placement] of variants) rows.push(await measure(name, placement, options));
   return { title: `miss-tiny training step, batch ${BATCH}`, rows };
 }

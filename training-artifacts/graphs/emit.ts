@@ -266,7 +266,7 @@ export function emitVariant(options: BuildOptions, run: string, overwrite = fals
     renameSync(folder, target);
     return manifest;
   } catch (error) {
-    rmSync(folder, { recursive: true, force: true });
+    if (existsSync(folder)) rmSync(folder, { recursive: true });
     if (made) removeEmpty(dirname(target), made);
     throw asFileError(error, run, 'write');
   }

@@ -2,13 +2,19 @@
 import { hash32, uniform } from '../../datasets/random.js';
 import type { Parameter } from '../../graph-builder/ir/types.js';
 
-/** Standard deviation of the reference's initialisation. */
-const STD = 0.02;
+/** The reference's initialisation is N(0, 0.02²) at this width. */
+const REFERENCE = { std: 0.02, width: 768 };
+
+/** The model's width, from a matrix [out, in], a table [rows, width], tokens [1, n, width] or a kernel [width, …]. */
+function modelWidth(sizes: readonly number[]): number {
+  if (sizes.length === 2) return Math.min(sizes[0]!, sizes[1]!);
+  return sizes.length === 3 ? sizes[2]! : sizes[0]!;
+}
 
 /** Box-Muller pairs from counter-based uniforms. */
-function fillNormal(values: Float32Array, key: number): void {
+function fillNormal(values: Float32Array, std: number, key: number): void {
   for (let i = 0; i < values.length; i += 2) {
-    const radius = STD * Math.sqrt(-2 * Math.log(1 - uniform(key, i)));
+    const radius = std * Math.sqrt(-2 * Math.log(1 - uniform(key, i)));
     const angle = 2 * Math.PI * uniform(key, i + 1);
     values[i] = radius * Math.cos(angle);
     if (i + 1 < values.length) values[i + 1] = radius * Math.sin(angle);
@@ -18,7 +24,8 @@ function fillNormal(values: Float32Array, key: number): void {
 /**
  * Initial values of one parameter, float32 in row-major order.
  *
- * `normal`: N(0, 0.02²), as the reference; `kaimingUniform`: U(−b, b), b = 1/√fan_in, as PEFT initialises
+ * `normal`: N(0, 0.02²) at width 768, as the reference, and 0.02·√(768/width) at others, so that narrow models
+ * start with activations of the same size; `kaimingUniform`: U(−b, b), b = 1/√fan_in, as PEFT initialises
  * lora_A (Kaiming with a = √5).
  */
 export function initialValues({ name, shape, init }: Parameter, seed: number): Float32Array {
@@ -26,7 +33,9 @@ export function initialValues({ name, shape, init }: Parameter, seed: number): F
   const values = new Float32Array(sizes.reduce((p, n) => p * n, 1));
   const key = hash32(seed, name);
   if (init === 'ones') values.fill(1);
-  if (init === 'normal') fillNormal(values, key);
+  if (init === 'normal') {
+    fillNormal(values, REFERENCE.std * Math.sqrt(REFERENCE.width / modelWidth(sizes)), key);
+  }
   if (init === 'kaimingUniform') {
     const bound = 1 / Math.sqrt(sizes.slice(1).reduce((p, n) => p * n, 1));
     for (let i = 0; i < values.length; i++) values[i] = bound * (2 * uniform(key, i) - 1);

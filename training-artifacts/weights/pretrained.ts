@@ -1,6 +1,6 @@
 /** @file Base weights that ship with the project: float16 in the package, expanded once to float32 in the cache. */
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { packageRoot } from '../../datasets/package-root.js';
@@ -36,7 +36,10 @@ export function pretrainedRecord(preset: string): PretrainedRecord {
       'give --weights FILE.safetensors or --weights random',
     );
   }
-  return recordSchema.parse(readJson(join(folder(), `${preset}.json`)));
+  const file = join(folder(), `${preset}.json`);
+  const parsed = recordSchema.safeParse(readJson(file));
+  if (parsed.success) return parsed.data;
+  throw new FileError('the record of the base weights is damaged', file, 'install the package again');
 }
 
 /**
@@ -51,6 +54,7 @@ export function expandPretrained(preset: string): string {
   const source = join(folder(), `${preset}.safetensors`);
   expandHalf(source, target);
   if (sha256(target) !== expandedSha256) {
+    rmSync(target);
     throw new FileError(
       'the shipped base weights are damaged: their hash differs',
       source,

@@ -296,7 +296,7 @@ describe('toy distributions', () => {
   });
 
   test('the length penalty decides between a short and a long answer', async () => {
-    // [END]: log 0.4 = -0.92 over 1 token; [1, 1, END]: log(0.6·0.9·0.9) = -0.72 over 3; penalties turn the order
+    // [END] has log 0.62 = -0.48, [1, 1, END] log(0.38·0.99·0.99) = -0.99: over 3² that is the better one
     const next = (_: number, prefix: readonly number[]) =>
       (prefix.length === 2 ? [0.62, 0.38] : prefix.length < 4 ? [0.01, 0.99] : [0.99, 0.01]).map(Math.log);
     const best = async (lengthPenalty: number) =>
