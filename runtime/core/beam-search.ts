@@ -74,7 +74,10 @@ class Search {
     this.finished = this.finished.sort((a, b) => b.score - a.score).slice(0, beams);
     this.running = candidates.filter((c) => c.ids.at(-1) !== endId).slice(0, beams);
     const best = this.running[0] ? this.running[0].logProb / length ** lengthPenalty : -Infinity;
-    this.done = atEnd || (this.finished.length === beams && best <= this.finished.at(-1)!.score);
+    this.done =
+      atEnd ||
+      this.running.length === 0 ||
+      (this.finished.length === beams && best <= this.finished.at(-1)!.score);
   }
 }
 

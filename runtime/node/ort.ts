@@ -1,7 +1,8 @@
 /** @file The one file that touches onnxruntime-node. */
 import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { FileError } from '../../graph-builder/errors.js';
-import type { Feeds, Session, Tensor, TensorData } from '../core/session.js';
+import { type ElementType, wrapSession } from '../core/ort-session.js';
+import type { Session, Tensor } from '../core/session.js';
 
 export interface OpenOptions {
   /** folder of the files that external weights name */
@@ -15,16 +16,6 @@ export interface OpenOptions {
 
 /** e.g. '1.30.0' */
 export const runtimeVersion = (): string => env.versions.node ?? env.versions.common;
-
-const types = new Map<unknown, OrtTensor.Type>([
-  [Float32Array, 'float32'],
-  [Int32Array, 'int32'],
-  [BigInt64Array, 'int64'],
-  [Uint8Array, 'uint8'],
-]);
-
-const toOrt = ({ data, dims }: Tensor): OrtTensor =>
-  new OrtTensor(types.get(data.constructor)!, data as Float32Array, dims);
 
 /** ONNX Runtime's messages name the file of a weight that does not fit; the rest is for developers. */
 function loadError(error: unknown, path: string): unknown {
@@ -54,7 +45,7 @@ export async function openSession(path: string, options: OpenOptions = {}): Prom
   try {
     session = await InferenceSession.create(path, {
       executionProviders: ['cpu'],
-      logSeverityLevel: 3,
+      logSeverityLevel: 4,
       extra: { session: config },
       ...(threads && { intraOpNumThreads: threads }),
       ...(profilePrefix && { enableProfiling: true, profileFilePrefix: profilePrefix }),
@@ -62,21 +53,7 @@ export async function openSession(path: string, options: OpenOptions = {}): Prom
   } catch (error) {
     throw loadError(error, path);
   }
-  const wanted = new Set(session.inputNames);
-  return {
-    inputNames: session.inputNames,
-    outputNames: session.outputNames,
-    async run(feeds: Feeds, outputs = session.outputNames) {
-      const given: Record<string, OrtTensor> = {};
-      for (const [name, tensor] of Object.entries(feeds)) if (wanted.has(name)) given[name] = toOrt(tensor);
-      const results = await session.run(given, [...outputs]);
-      return Object.fromEntries(
-        outputs.map((n) => [n, { data: results[n]!.data as TensorData, dims: results[n]!.dims }]),
-      );
-    },
-    release: async () => {
-      if (profilePrefix) session.endProfiling();
-      await session.release();
-    },
-  };
+  const makeTensor = (type: ElementType, { data, dims }: Tensor) =>
+    new OrtTensor(type, data as Float32Array, dims);
+  return wrapSession(session, makeTensor, () => profilePrefix && session.endProfiling());
 }

@@ -1,7 +1,8 @@
 /** @file The one file that touches onnxruntime-web: its WebAssembly provider, in browsers and in Node. */
 import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-web';
 import { UserError } from '../../graph-builder/errors.js';
-import type { Feeds, Session, Tensor, TensorData } from '../core/session.js';
+import { type ElementType, wrapSession } from '../core/ort-session.js';
+import type { Session, Tensor } from '../core/session.js';
 
 /** The bytes of a file that external weights name. */
 export interface ExternalData {
@@ -23,16 +24,6 @@ export interface OpenOptions {
 
 /** e.g. '1.30.0' */
 export const runtimeVersion = (): string => env.versions.web ?? env.versions.common;
-
-const types = new Map<unknown, OrtTensor.Type>([
-  [Float32Array, 'float32'],
-  [Int32Array, 'int32'],
-  [BigInt64Array, 'int64'],
-  [Uint8Array, 'uint8'],
-]);
-
-const toOrt = ({ data, dims }: Tensor): OrtTensor =>
-  new OrtTensor(types.get(data.constructor)!, data as Float32Array, dims);
 
 function loadError(error: unknown): UserError {
   const message = error instanceof Error ? error.message : String(error);
@@ -66,18 +57,7 @@ export async function openSession(model: Uint8Array, options: OpenOptions = {}):
   } catch (error) {
     throw loadError(error);
   }
-  const wanted = new Set(session.inputNames);
-  return {
-    inputNames: session.inputNames,
-    outputNames: session.outputNames,
-    async run(feeds: Feeds, outputs = session.outputNames) {
-      const given: Record<string, OrtTensor> = {};
-      for (const [name, tensor] of Object.entries(feeds)) if (wanted.has(name)) given[name] = toOrt(tensor);
-      const results = await session.run(given, [...outputs]);
-      return Object.fromEntries(
-        outputs.map((n) => [n, { data: results[n]!.data as TensorData, dims: results[n]!.dims }]),
-      );
-    },
-    release: () => session.release(),
-  };
+  const makeTensor = (type: ElementType, { data, dims }: Tensor) =>
+    new OrtTensor(type, data as Float32Array, dims);
+  return wrapSession(session, makeTensor);
 }

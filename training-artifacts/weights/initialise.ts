@@ -6,7 +6,8 @@ import type { Parameter } from '../../graph-builder/ir/types.js';
 const REFERENCE = { std: 0.02, width: 768 };
 
 /** The model's width, from a matrix [out, in], a table [rows, width], tokens [1, n, width] or a kernel [width, …]. */
-function modelWidth(sizes: readonly number[]): number {
+function modelWidth(name: string, sizes: readonly number[]): number {
+  if (name.includes('embeddings.')) return sizes[1]!;
   if (sizes.length === 2) return Math.min(sizes[0]!, sizes[1]!);
   return sizes.length === 3 ? sizes[2]! : sizes[0]!;
 }
@@ -34,7 +35,7 @@ export function initialValues({ name, shape, init }: Parameter, seed: number): F
   const key = hash32(seed, name);
   if (init === 'ones') values.fill(1);
   if (init === 'normal') {
-    fillNormal(values, REFERENCE.std * Math.sqrt(REFERENCE.width / modelWidth(sizes)), key);
+    fillNormal(values, REFERENCE.std * Math.sqrt(REFERENCE.width / modelWidth(name, sizes)), key);
   }
   if (init === 'kaimingUniform') {
     const bound = 1 / Math.sqrt(sizes.slice(1).reduce((p, n) => p * n, 1));

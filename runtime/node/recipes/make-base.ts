@@ -8,12 +8,13 @@ import { exportBase } from './export-base.js';
 
 /**
  * Fixed before any test question was answered. The data are pretext rows of the allowed train images and the
- * questions of half of them: see datasets/vqa-rad/base-split.ts.
+ * questions of half of them: see datasets/vqa-rad/base-split.ts. No dropout: with it a model of this width learned to
+ * name organs but no yes/no question in 30 epochs. The last checkpoint ships: nothing is chosen by a score.
  */
 export const baseOptions: TrainOptions = {
   ...trainDefaults,
   data: 'vqa-rad-base',
-  epochs: 30,
+  epochs: 20,
   lr: 5e-4,
   warmupSteps: 100,
   schedule: 'cosine',
@@ -23,6 +24,6 @@ export const baseOptions: TrainOptions = {
 };
 
 const run = join('runs', 'miss-tiny-base');
-emitVariant({ preset: 'miss-tiny', variant: 'full', weights: 'random' }, run);
+emitVariant({ preset: 'miss-tiny', variant: 'full', weights: 'random', moduleDropout: 0 }, run);
 await trainRun({ run, options: baseOptions, resume: false }, 'base');
 console.log(exportBase(run, join(packageRoot(), 'training-artifacts', 'pretrained')));
