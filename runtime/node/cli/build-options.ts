@@ -19,8 +19,9 @@ const sizes = {
 };
 
 export const PLACEMENT_HELP =
-  'image encoder/JTM encoder/decoder, each F (frozen), T (trained) or P (adapted); default T/T/P, ' +
-  "the paper's best: F/P/P trains 0.5% of miss-tiny and hardly learns, T/T/P 54% and learns almost like full";
+  'image encoder/JTM encoder/decoder, each F (frozen), T (trained) or P (adapted); default T/T/P. Measured on ' +
+  'VQA-RAD with miss-tiny, 10 epochs on 2 cores, yes/no questions: F/P/P trains 0.05 M numbers in 81 s, 57.0% to ' +
+  '57.8%; T/T/P 5.7 M in 181 s, 57.0% to 63.3%; full 10.5 M in 223 s, 62.5%';
 
 export const buildOptions = <T>(y: Argv<T>) =>
   y

@@ -47,7 +47,7 @@ const options = (y: Argv) =>
     })
     .option('seed', { type: 'number', default: 0, describe: 'data order, dropout, adapters' })
     .option('json', { type: 'boolean', default: false, describe: 'print the results as JSON' })
-    .example('npm start', 'about 6 minutes on 2 cores')
+    .example('npm start', 'about 5 minutes on 2 cores')
     .example('npm start -- --control', 'with full fine-tuning beside it');
 
 const say = (text: string) => process.stderr.write(`${text}\n`);
