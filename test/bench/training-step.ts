@@ -1,4 +1,4 @@
-/** @file miss-tiny's training step beside its bare products, and what the optimizer takes of it. */
+/** @file miss-tiny's training step beside its bare products. */
 import { INITIAL_LOSS_SCALE } from '../../runtime/core/trainer.js';
 import { BareProducts, bareTime } from './bare-products.js';
 import { alternate, type BenchOptions, median } from './measure.js';
@@ -42,7 +42,6 @@ async function measure(
     'ms/step': ms,
     'samples/s': (1000 * BATCH) / ms,
     'graph ms': graphMs,
-    'optimizer %': (100 * (ms - graphMs)) / ms,
     'GFLOP/s': flops / graphMs / 1e6,
     'bare ms': bareMs,
     'bare GFLOP/s': flops / bareMs / 1e6,
