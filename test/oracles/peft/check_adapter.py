@@ -1,6 +1,6 @@
 """Loads an adapter folder written by MILE-ORT with PEFT and compares the model with the golden files.
 
-  python test/oracles/peft/check_adapter.py FOLDER PLACEMENT      e.g. /tmp/adapter P/P/P      (peft 0.21)
+  python test/oracles/peft/check_adapter.py FOLDER PLACEMENT      e.g. runs/lora-r8/adapter P/P/P      (peft 0.21)
 
 PLACEMENT is one of test/oracles/lora/expected-*.safetensors, or has no P (the golden base model is expected).
 The weights of T modules are noise before loading: only the folder can put the right ones in.
