@@ -5,6 +5,7 @@ export const logic = {
   Equal: () => [null, null], // constant almost everywhere
   Less: () => [null, null],
   GreaterOrEqual: () => [null, null],
+  Identity: () => [null], // the IR's stop-gradient
   Where: ({ g, inputs: [condition], dy }) => [
     null,
     () => g.op('Where', [condition, dy, g.scalar(0)], {}),

@@ -53,6 +53,18 @@ export function sum(dims: Shape): Dim {
   return [...names, ...(numbers > 0 ? [numbers] : [])].join('+');
 }
 
+/** An index past the end of every axis: a range up to it reads to the end. */
+export const END = 2 ** 31 - 1;
+
+/** `whole − part`: `difference('tokens+10', 10)` is 'tokens', `difference('tokens', 2)` the opaque 'tokens-2'. */
+export function difference(whole: Dim, part: number): Dim {
+  if (part === 0) return whole;
+  if (typeof whole === 'number') return whole - part;
+  const [, name, added] = /^(.*?)(?:\+(\d+))?$/.exec(whole)!;
+  const rest = Number(added ?? 0) - part;
+  return rest === 0 ? name! : rest > 0 ? `${name}+${rest}` : `${name}${rest}`;
+}
+
 export const sameShape = (a: Shape, b: Shape): boolean =>
   a.length === b.length && a.every((dim, i) => dim === b[i]);
 

@@ -32,3 +32,11 @@ export const Cast = defineOp<Unary, { readonly to: number }>({
     return [{ dtype, shape: x.shape }];
   },
 });
+
+/**
+ * The value itself, as a constant: no gradient flows back (PyTorch's `detach`). Identities of models that are
+ * read are not kept, so this one is never somebody else's.
+ *
+ * Source: ONNX operator Identity, opset 16.
+ */
+export const Identity = defineOp<Unary>({ infer: ([x]) => [{ dtype: x.dtype, shape: x.shape }] });

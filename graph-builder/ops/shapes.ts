@@ -1,6 +1,6 @@
 /** @file Operators that move data without computing. */
 import { ShapeError } from '../errors.js';
-import { broadcast, product, quotient, sameShape, sum } from '../ir/dim.js';
+import { broadcast, difference, END, product, quotient, sameShape, sum } from '../ir/dim.js';
 import type { Dim, Shape, Value } from '../ir/types.js';
 import { axisOf, defineOp, describe, type Unary } from './define.js';
 
@@ -91,6 +91,46 @@ export const Split = defineOp<Unary, { readonly axis: number; readonly split: re
       );
     }
     return split.map((part) => ({ dtype: x.dtype, shape: x.shape.map((d, i) => (i === at ? part : d)) }));
+  },
+});
+
+/** Length of `length` between `start` and `end`, both from the front, or from the back if negative. */
+function sliceLength(length: Dim, start: number, end: number): Dim | undefined {
+  if (typeof length === 'number') {
+    const at = (i: number) => Math.min(Math.max(i < 0 ? i + length : i, 0), length);
+    return Math.max(at(end) - at(start), 0);
+  }
+  if (start >= 0 && end > 0 && end < END) return end - start;
+  if (start < 0 && end === END) return -start;
+  if (start >= 0 && end === END) return difference(length, start);
+  return start >= 0 && end < 0 ? difference(length, start - end) : undefined;
+}
+
+/**
+ * A range of some axes, step 1. An axis of unknown length must be as long as the range says.
+ *
+ * Source: ONNX operator Slice, opset 13.
+ */
+export const Slice = defineOp<
+  Unary,
+  { readonly starts: readonly number[]; readonly ends: readonly number[]; readonly axes: readonly number[] }
+>({
+  asInputs: ['starts', 'ends', 'axes'],
+  infer: ([x], { starts, ends, axes }) => {
+    const shape = [...x.shape];
+    axes.forEach((axis, i) => {
+      const at = axisOf('Slice', [x], axis);
+      const length = sliceLength(x.shape[at]!, starts[i]!, ends[i]!);
+      if (length === undefined) {
+        throw new ShapeError(
+          `the length of axis ${axis} between ${starts[i]} and ${ends[i]} is not known`,
+          describe('Slice', [x]),
+          'export the model with this axis fixed',
+        );
+      }
+      shape[at] = length;
+    });
+    return [{ dtype: x.dtype, shape }];
   },
 });
 
