@@ -6,6 +6,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  readSync,
   renameSync,
   rmSync,
   writeSync,
@@ -39,6 +40,23 @@ export function readFile(file: string): Buffer {
     return readFileSync(file);
   } catch (error) {
     throw asFileError(error, file, 'read');
+  }
+}
+
+const PIECE = 2 ** 24;
+
+/** The bytes of a file in pieces, each valid until the next is asked for. @throws {FileError} when it cannot be read. */
+export function* pieces(file: string): Generator<Uint8Array> {
+  let fd: number | undefined;
+  try {
+    fd = openSync(file, 'r');
+    const buffer = new Uint8Array(PIECE);
+    for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer))
+      yield buffer.subarray(0, read);
+  } catch (error) {
+    throw asFileError(error, file, 'read');
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
 }
 

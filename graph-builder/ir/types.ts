@@ -27,7 +27,17 @@ export interface Input extends Value {
   readonly describes?: Shape;
 }
 
-export type Initialiser = 'checkpoint' | 'zeros' | 'ones' | 'kaimingUniform' | 'normal';
+export const initialisers = [
+  'checkpoint',
+  'zeros',
+  'ones',
+  'kaimingUniform',
+  'normal',
+  'standardNormal',
+  /** lengths of the rows of the base weight beside it */
+  'rowNorms',
+] as const;
+export type Initialiser = (typeof initialisers)[number];
 
 /** A weight. Frozen ones are initialisers of the ONNX graph, trainable ones its inputs. */
 export interface Parameter extends Value {

@@ -1,6 +1,7 @@
 /** @file Scaled dot-product attention over heads. */
 import type { GraphBuilder } from '../ir/builder.js';
 import type { Dim, Value } from '../ir/types.js';
+import { widenDropoutMask } from './dropout.js';
 
 /** x [rows, heads·headDim] → [batch, heads, tokens, headDim], rows = batch·tokens. */
 export function splitHeads(g: GraphBuilder, x: Value, batch: Dim, tokens: Dim, heads: number): Value {
@@ -35,4 +36,15 @@ export function attend(g: GraphBuilder, inputs: AttentionInputs): Value {
   const scores = g.matmul(g.mul(query, 1 / Math.sqrt(headDim)), g.swapLast(key));
   const probabilities = g.op('Softmax', [mask ? g.add(scores, mask) : scores], { axis: -1 });
   return g.matmul(dropProbabilities ? dropProbabilities(probabilities) : probabilities, value);
+}
+
+/**
+ * A mask [..., keys] for keys that got others before them: additive masks let every query attend to the new ones,
+ * dropout masks drop some of them. `row` [added]: zeros.
+ */
+export function widenMask(g: GraphBuilder, mask: Value, row: Value): Value {
+  const dropped = widenDropoutMask(g, mask, row.shape[0]!);
+  if (dropped) return dropped;
+  const any = g.op('ReduceMax', [mask], { axes: [-1], keepdims: 1 });
+  return g.op('Concat', [g.add(g.sub(any, any), row), mask], { axis: -1 });
 }

@@ -12,9 +12,9 @@ function siteNumber(site: string): number {
 }
 
 /** `length` pseudo-random odd int32 numbers, one a column, the same in every graph. */
-export function columnNumbers(g: GraphBuilder, length: number): Value {
+export function columnNumbers(g: GraphBuilder, length: number, kind = 'column'): Value {
   return g.constant(
-    Array.from({ length }, (_, i) => siteNumber(`column ${i}`)),
+    Array.from({ length }, (_, i) => siteNumber(`${kind} ${i}`)),
     [length],
     'int32',
   );
@@ -44,6 +44,24 @@ export function dropout(
   const threshold = (rate - 0.5) * 2 ** 32;
   const keep = g.op('GreaterOrEqual', [g.cast(number, 'float32'), g.scalar(threshold)], {});
   return g.mul(x, g.op('Where', [keep, g.scalar(1 / (1 - rate)), g.scalar(0)], {}));
+}
+
+/**
+ * A mask that {@link dropout} made, [..., columns], with `added` columns before its own that have numbers of
+ * their own; undefined for any other value.
+ */
+export function widenDropoutMask(g: GraphBuilder, mask: Value, added: Dim): Value | undefined {
+  const made = (v: Value | undefined, op: string) => {
+    const node = v && g.producerOf(v);
+    return node?.op === op ? (node.inputs as readonly Value[]) : undefined;
+  };
+  const chosen = made(mask, 'Where');
+  const compared = made(chosen?.[0], 'GreaterOrEqual');
+  const numbers = made(made(compared?.[0], 'Cast')?.[0], 'Mul');
+  if (!chosen || !compared || !numbers || typeof added !== 'number') return undefined;
+  const number = g.mul(numbers[0]!, columnNumbers(g, added, 'added column'));
+  const keep = g.op('GreaterOrEqual', [g.cast(number, 'float32'), compared[1]!], {});
+  return g.op('Concat', [g.op('Where', [keep, chosen[1]!, chosen[2]!], {}), mask], { axis: -1 });
 }
 
 /** Inputs that carry the seeds, one odd int32 a sample or token; graphs without dropout have none. */

@@ -79,8 +79,10 @@ export class Answerer {
     const { textLayers, textHeads, hidden } = this.config;
     const layers = [...Array(textLayers).keys()];
     const empty = float32(new Float32Array(0), [questions, textHeads, 0, hidden / textHeads]);
+    // a prefix is the first entries of the cache, the same for every question
+    const first = (name: string) => (fixed[name] ? repeated(fixed[name], questions) : empty);
     let past: Record<string, Tensor> = Object.fromEntries(
-      layers.flatMap((l) => [`past_key.${l}`, `past_value.${l}`].map((name) => [name, empty])),
+      layers.flatMap((l) => [`past_key.${l}`, `past_value.${l}`].map((name) => [name, first(name)])),
     );
     let position = 0;
     const outputs = [
@@ -127,3 +129,10 @@ export class Answerer {
 
 const ones = ({ dims }: Tensor): Tensor =>
   int32(new Int32Array(dims.reduce((p, n) => p * n, 1)).fill(1), dims);
+
+/** [1, …] → [rows, …] */
+function repeated({ data, dims }: Tensor, rows: number): Tensor {
+  const all = new Float32Array(rows * data.length);
+  for (let row = 0; row < rows; row++) all.set(data as Float32Array, row * data.length);
+  return float32(all, [rows, ...dims.slice(1)]);
+}

@@ -29,6 +29,13 @@ export const INITIAL_LOSS_SCALE = 2 ** 32;
 /** The loss or a gradient is not a number. */
 export class NonFiniteError extends Error {}
 
+export interface TrainerOptions extends AdamWOptions {
+  /** largest 2-norm of all gradients; 0 = no clipping */
+  readonly clip: number;
+  /** a tensor's learning rate in multiples of the step's; default 1 */
+  readonly rateOf?: (name: string) => number;
+}
+
 /** A micro-batch is a part of the batch whose labels are weighted by 1 / size of the whole batch. */
 export class Trainer {
   private readonly names: readonly string[];
@@ -37,7 +44,7 @@ export class Trainer {
   constructor(
     private readonly session: Session,
     private readonly tensors: ReadonlyMap<string, TrainableTensor>,
-    private readonly options: AdamWOptions & { readonly clip: number },
+    private readonly options: TrainerOptions,
     readonly state: TrainerState,
   ) {
     this.names = [...tensors.keys()];
@@ -70,12 +77,12 @@ export class Trainer {
   }
 
   private update(gradients: ReadonlyMap<string, Float32Array>, norm: number, lr: number): void {
-    const { clip } = this.options;
+    const { clip, rateOf = () => 1 } = this.options;
     const clipping = clip > 0 && norm > clip ? clip / norm : 1;
     const gradientScale = clipping / this.state.lossScale;
     this.state.step += 1;
     for (const name of this.names) {
-      const update = { lr, step: this.state.step, gradientScale };
+      const update = { lr: lr * rateOf(name), step: this.state.step, gradientScale };
       adamWStep(this.tensors.get(name)!, gradients.get(name)!, update, this.options);
     }
   }

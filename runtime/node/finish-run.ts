@@ -53,6 +53,11 @@ export function exportAdapter(run: string): string {
   const tensors = new Map(
     [...trainedValues(run, manifest)].map(([name, { shape, value }]) => [name, { shape, data: value }]),
   );
-  writeAdapterFolder(folder, { variant: manifest.variant, tensors, baseModel: manifest.weights.source });
+  writeAdapterFolder(folder, {
+    variant: manifest.variant,
+    tensors,
+    baseModel: manifest.weights.source,
+    textHeads: manifest.config.textHeads,
+  });
   return folder;
 }

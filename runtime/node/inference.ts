@@ -1,6 +1,6 @@
 /** @file Opens a run for answering. */
 import { dirname, join } from 'node:path';
-import type { Variant } from '../../graph-builder/variant.js';
+import { servedTensors } from '../../graph-builder/variant/variant.js';
 import { type CheckpointName, trainedValues } from '../../training-artifacts/checkpoint/checkpoint.js';
 import {
   type GraphRole,
@@ -15,18 +15,11 @@ import { openSession } from './ort.js';
 
 type Values = ReadonlyMap<string, { readonly shape: readonly number[]; readonly value: Float32Array }>;
 
-/** Trained tensors as the serving graphs take them: alpha/rank is folded into lora_B. */
-export function servingFeeds(values: Values, { tuning }: Variant): Feeds {
-  const scaling = tuning.method === 'lora' ? tuning.alpha / tuning.rank : 1;
-  return Object.fromEntries(
-    [...values].map(([name, { shape, value }]) => [
-      name,
-      float32(
-        name.endsWith('.lora_B.weight') && scaling !== 1 ? value.map((v) => v * scaling) : value,
-        shape,
-      ),
-    ]),
-  );
+/** Trained tensors as the serving graphs take them, e.g. with alpha/rank folded into lora_B. */
+export function servingFeeds(values: Values, { variant, config }: Manifest): Feeds {
+  const tensors = new Map([...values].map(([name, { shape, value }]) => [name, { shape, data: value }]));
+  const served = servedTensors(tensors, variant, config.textHeads);
+  return Object.fromEntries([...served].map(([name, { shape, data }]) => [name, float32(data, shape)]));
 }
 
 export const openGraph = (
@@ -69,6 +62,6 @@ export async function openRun(
   const sessions = await openInference(run, manifest, threads);
   return {
     manifest,
-    answerer: new Answerer(sessions, manifest.config, servingFeeds(values, manifest.variant)),
+    answerer: new Answerer(sessions, manifest.config, servingFeeds(values, manifest)),
   };
 }

@@ -2,23 +2,26 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../graph-builder/errors.js';
-import { DEFAULT_PLACEMENT } from '../../graph-builder/variant.js';
+import { type VariantOptions, variantName } from '../../graph-builder/variant/parse.js';
+import { DEFAULT_PLACEMENT } from '../../graph-builder/variant/placement.js';
 
 export const RUNS = 'runs';
 export const DEFAULT_PRESET = 'miss-tiny';
 
 /** Folder of a variant: its name, and what differs from the defaults. */
 export function runPath(
-  { variant, preset, placement }: { variant: string; preset: string; placement?: string | undefined },
+  { variant, preset, ...options }: VariantOptions & { variant?: string; preset: string },
   { out = RUNS, name }: { out?: string | undefined; name?: string | undefined },
 ): string {
+  if (name) return join(out, name);
+  const { placement } = options;
   const other = placement && placement.toUpperCase() !== DEFAULT_PLACEMENT && variant !== 'full';
   const parts = [
-    variant,
+    variantName(variant, options),
     ...(other ? [placement.toLowerCase().replaceAll('/', '')] : []),
     ...(preset === DEFAULT_PRESET ? [] : [preset]),
   ];
-  return join(out, name ?? parts.join('-'));
+  return join(out, parts.join('-'));
 }
 
 /** @throws {UserError} when there is no run yet. */

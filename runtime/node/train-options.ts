@@ -20,6 +20,8 @@ export const trainOptionsSchema = z.strictObject({
   minLr: z.number().nonnegative(),
   warmupSteps: z.number().int().nonnegative(),
   schedule: z.enum(scheduleNames),
+  /** learning rate of lora_B in multiples of the others' (LoRA+, arXiv:2402.12354) */
+  loraPlusRatio: z.number().positive(),
   weightDecay: z.number().nonnegative(),
   /** largest 2-norm of all gradients; 0 = no clipping */
   clip: z.number().nonnegative(),
@@ -46,6 +48,7 @@ export const trainDefaults: TrainOptions = {
   minLr: 0,
   warmupSteps: 0,
   schedule: 'cosine-epoch',
+  loraPlusRatio: 1,
   weightDecay: 0.05,
   clip: 1,
   seed: 0,

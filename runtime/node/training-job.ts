@@ -24,7 +24,7 @@ import { predict } from '../core/predict.js';
 import { epochOrder } from '../core/sampler.js';
 import { learningRate } from '../core/schedule.js';
 import type { Feeds } from '../core/session.js';
-import { INITIAL_LOSS_SCALE, NonFiniteError, Trainer } from '../core/trainer.js';
+import { INITIAL_LOSS_SCALE, NonFiniteError, Trainer, type TrainerOptions } from '../core/trainer.js';
 import { imagePaths, type LoadedData, loadData, tokenise } from './data.js';
 import { ImageStore } from './images.js';
 import { openGraph, openInference, servingFeeds } from './inference.js';
@@ -147,9 +147,9 @@ class Validation {
     tensors: ReadonlyMap<string, TrainedTensor>,
   ): Promise<Omit<EvaluationEvent, 'type' | 'step' | 'epoch'>> {
     this.sessions ??= await openInference(this.run, this.manifest, this.options.threads ?? undefined);
-    const { config, variant } = this.manifest;
+    const { config } = this.manifest;
     const tokenizer = loadTokenizer();
-    const answerer = new Answerer(this.sessions, config, servingFeeds(tensors, variant));
+    const answerer = new Answerer(this.sessions, config, servingFeeds(tensors, this.manifest));
     const { samples } = tokenise(this.questions, this.manifest, tokenizer);
     const predictions = await predict(answerer, samples, (id) => this.images.pixelValues(id), { tokenizer });
     const right = this.questions.map((q, i) => isSameAnswer(q.answer, predictions[i]!.answer));
@@ -213,12 +213,7 @@ class Job {
     const session = await openGraph(run, this.manifest, 'training', this.options.threads ?? undefined);
     clearCheckpoints(run, resume);
     const { step, lossScale } = this.state;
-    const trainer = new Trainer(
-      session,
-      this.tensors,
-      { ...adamWDefaults, weightDecay: this.options.weightDecay, clip: this.options.clip },
-      { step, lossScale },
-    );
+    const trainer = new Trainer(session, this.tensors, this.trainerOptions(), { step, lossScale });
     const total = this.stepsPerEpoch * this.options.epochs;
     this.report({
       type: 'start',
@@ -238,6 +233,12 @@ class Job {
     if (this.state.batches % this.stepsPerEpoch !== 0) this.save();
     await session.release();
     this.report({ type: 'end', step: this.state.batches, stopped: this.state.batches < total });
+  }
+
+  private trainerOptions(): TrainerOptions {
+    const { weightDecay, clip, loraPlusRatio } = this.options;
+    const rateOf = (name: string) => (name.endsWith('.lora_B.weight') ? loraPlusRatio : 1);
+    return { ...adamWDefaults, weightDecay, clip, rateOf };
   }
 
   private async loadImages(): Promise<void> {

@@ -18,7 +18,6 @@ import type { Section } from './table.js';
 const config = presetConfig('miss-base');
 const BLOCKS = 2;
 const RANK = 8;
-const ALPHA = 32;
 
 /** loss = Σ y·dy of the pair's result: what comes back from the layers above is `dy`. */
 function pairGraph(): Graph {
@@ -30,8 +29,9 @@ function pairGraph(): Graph {
   for (let layer = 0; layer < BLOCKS; layer++) x = block(g, x, 'images', config, layer, 0);
   const dy = g.reshape(g.input('dy', 'float32', shape), rows);
   const frozen = setTrainable(g.finish({ loss: g.reduceSum(g.mul(x, dy), [0, 1]) }), () => false);
-  const sites = frozen.parameters.filter((p) => p.shape.length === 2).map((p) => p.name);
-  return lora(frozen, { sites: new Set(sites), rank: RANK, scaling: ALPHA / RANK });
+  const weights = frozen.parameters.filter((p) => p.shape.length === 2);
+  const settings = lora.parse(`lora-r${RANK}`, { sites: '**' }, weights)!;
+  return lora.insert(frozen, settings, 'evaluation');
 }
 
 /** The pair's graphs; the second has the gradients of all adapters. */

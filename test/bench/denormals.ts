@@ -1,5 +1,5 @@
 /** @file Steps whose gradients are 1e-40 beside normal ones. A program of its own: `denormals.js node|wasm`. */
-import { countParameters } from '../../graph-builder/variant.js';
+import { countParameters } from '../../graph-builder/variant/variant.js';
 import type { Feeds, Session } from '../../runtime/core/session.js';
 import { INITIAL_LOSS_SCALE } from '../../runtime/core/trainer.js';
 import { openSession as openWeb } from '../../runtime/web/ort.js';

@@ -7,7 +7,8 @@ import { moduleOf } from '../../graph-builder/models/config.js';
 import { logitsGraph, lossGraph } from '../../graph-builder/models/miss.js';
 import { dropout } from '../../graph-builder/nn/dropout.js';
 import { loraNames } from '../../graph-builder/rewrites/lora.js';
-import { applyVariant, parseVariant, type VariantOptions } from '../../graph-builder/variant.js';
+import { parseVariant, type VariantOptions } from '../../graph-builder/variant/parse.js';
+import { adaptersOf, applyVariant, placementOf } from '../../graph-builder/variant/variant.js';
 import { type Feeds, float32, floats, int32, type Tensor } from '../../runtime/core/session.js';
 import { goldenConfig, goldenFeeds, maxDifference, openGraph, readTensors } from '../support/golden.js';
 import { servingGraph, trainingGraph } from '../support/models.js';
@@ -78,13 +79,19 @@ describe('what is trainable', () => {
   test.each(['F/P/P', 'P/P/P', 'F/T/P', 'T/T/P', 'T/P/F'])('%s', (placement) => {
     const variant = parse('lora-r4', { placement });
     const graph = verify(applyVariant(base, variant, 'evaluation'));
-    const sites = variant.tuning.method === 'lora' ? variant.tuning.sites : [];
-    const expected = new Set(sites.flatMap((site) => Object.values(loraNames(site))));
+    const sites = adaptersOf(variant).flatMap((settings) => settings.sites);
+    const modes = placementOf(variant);
+    const expected = new Set(
+      sites.flatMap((site) => {
+        const { a, b } = loraNames(site);
+        return [a, b];
+      }),
+    );
     for (const p of graph.parameters) {
       const isAdapter = p.name.includes('.lora_');
       expect(isAdapter, p.name).toBe(expected.delete(p.name) && isAdapter);
-      expect(p.trainable, p.name).toBe(isAdapter || variant.placement[moduleOf(p.name)] === 'T');
-      if (isAdapter) expect(variant.placement[moduleOf(p.name)], p.name).toBe('P');
+      expect(p.trainable, p.name).toBe(isAdapter || modes[moduleOf(p.name)] === 'T');
+      if (isAdapter) expect(modes[moduleOf(p.name)], p.name).toBe('P');
     }
     expect([...expected]).toEqual([]);
     expect(base.parameters.every((p) => !p.trainable)).toBe(true); // the rewrite changed nothing in place
@@ -139,7 +146,7 @@ describe('options that do not fit', () => {
       UserError,
       "unknown variant 'lora8'",
       '--variant',
-      'lora-rN (e.g. lora-r8: LoRA of rank 8) or full',
+      'choose lora-rN, rslora-rN or dora-rN (e.g. lora-r8: LoRA of rank 8), ia3, prefix-nN',
     ],
     ['no rank', () => parse('lora-r'), UserError, "unknown variant 'lora-r'", '--variant', 'lora-rN'],
     [
@@ -178,7 +185,7 @@ describe('options that do not fit', () => {
       'sites of a frozen module',
       () => parse('lora-r4', { ...P, sites: 'visual_encoder.**' }),
       RewriteError,
-      "the pattern 'visual_encoder.**' matches no linear layer of an adapted module",
+      "the pattern 'visual_encoder.**' matches no layer that this method can adapt",
       '--sites',
       'text_encoder.encoder.layer.*.attention.self.query.weight',
     ],
@@ -186,17 +193,17 @@ describe('options that do not fit', () => {
       'sites with a slip',
       () => parse('lora-r4', { ...P, sites: '**.qery.weight' }),
       RewriteError,
-      "the pattern '**.qery.weight' matches no linear layer",
+      "the pattern '**.qery.weight' matches no layer",
       '--sites',
       'text_encoder.encoder.layer.*.attention.self.key.weight',
     ],
     [
       'no adapted module',
       () => parse('lora-r4', { placement: 'T/T/F' }),
-      RewriteError,
-      'matches no linear layer of an adapted module',
-      '--sites',
-      'choose from a placement with a P',
+      UserError,
+      'no module is adapted by lora-r4',
+      '--placement',
+      'put a P where the method goes',
     ],
     [
       'dropout 1',

@@ -10,12 +10,8 @@ import {
   lossGraph,
   questionEncoderGraph,
 } from '../../graph-builder/models/miss.js';
-import {
-  applyVariant,
-  dropoutRates,
-  parseVariant,
-  type VariantOptions,
-} from '../../graph-builder/variant.js';
+import { parseVariant, type VariantOptions } from '../../graph-builder/variant/parse.js';
+import { applyVariant, dropoutRates } from '../../graph-builder/variant/variant.js';
 
 /** The training graph of a variant: forward, backward, dropout. */
 export function trainingGraph(config: MissConfig, name: string, options: VariantOptions): Graph {

@@ -57,7 +57,7 @@ export const tiedPaths: ReadonlyMap<string, string> = new Map([
   ['cls.predictions.decoder.bias', 'cls.predictions.bias'],
 ]);
 
-const suffixes = ['weight', 'bias', 'lora_A.weight', 'lora_B.weight'];
+const suffixes = ['weight', 'bias', 'lora_A.weight', 'lora_B.weight', 'lora_magnitude_vector', 'ia3_l'];
 
 interface Table {
   readonly toHf: ReadonlyMap<string, string>;

@@ -2,147 +2,133 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileError } from '../../graph-builder/errors.js';
-import { type ModuleName, moduleNames } from '../../graph-builder/models/config.js';
-import type { Variant } from '../../graph-builder/variant.js';
+import { type ModuleName, moduleNames, moduleOf } from '../../graph-builder/models/config.js';
+import type { AdapterTensor, AdapterTensors } from '../../graph-builder/rewrites/adapter-method.js';
+import type { ModuleTuning, Variant } from '../../graph-builder/variant/variant.js';
 import { readJson, writeJson } from '../files.js';
-import {
-  float32Tensor,
-  type LazyTensor,
-  type SafetensorsFile,
-  withSafetensors,
-  writeSafetensors,
-} from '../weights/safetensors-file.js';
-import { checkPair, keyName, parsePeftConfig, peftConfig, peftKeys } from './peft.js';
+import { float32Tensor, withSafetensors, writeSafetensors } from '../weights/safetensors-file.js';
+import { hfClasses } from './hf-names.js';
+import type { ModuleAdapter, PeftFormat, StoredModule } from './peft-format.js';
+import { ia3Format, readIa3 } from './peft-ia3.js';
+import { loraFormat, readLora, wholeFormat } from './peft-lora.js';
+import { prefixFormat, readPrefix } from './peft-prefix.js';
 
 const CONFIG = 'adapter_config.json';
 const WEIGHTS = 'adapter_model.safetensors';
 
-export interface AdapterTensor {
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
-}
-
-/** By reference name: `….lora_A.weight` and `….lora_B.weight` of P modules, every parameter of T modules. */
-export type AdapterTensors = ReadonlyMap<string, AdapterTensor>;
+/** By the method of a module's tuning, and by the `peft_type` of a stored folder. */
+const formats = {
+  lora: loraFormat,
+  full: wholeFormat,
+  ia3: ia3Format,
+  prefix: prefixFormat,
+  ptv2: prefixFormat,
+};
+const readers: Readonly<Record<string, (source: StoredModule) => ModuleAdapter>> = {
+  LORA: readLora,
+  IA3: readIa3,
+  PREFIX_TUNING: readPrefix,
+};
 
 export interface AdapterContents {
   readonly variant: Variant;
+  /** trained tensors by reference name: those of the adapters, every parameter of T modules */
   readonly tensors: AdapterTensors;
   /** what the adapter was trained on, for `base_model_name_or_path` */
   readonly baseModel: string;
 }
 
 export interface Adapter {
-  /** undefined when the folder holds wholly trained modules only */
-  readonly rank: number | undefined;
-  readonly alpha: number | undefined;
-  /** weights with an adapter, by full name */
-  readonly sites: readonly string[];
-  /** wholly trained modules */
-  readonly trained: readonly ModuleName[];
+  /** modules without a folder are frozen */
+  readonly modules: Readonly<Record<ModuleName, ModuleTuning>>;
   readonly tensors: AdapterTensors;
 }
 
-/** Names that a module's file must hold: exactly the LoRA pairs of its sites, or all parameters given. */
-function moduleTensors(module: ModuleName, { variant, tensors }: AdapterContents): Map<string, LazyTensor> {
-  const { placement, tuning } = variant;
-  const own = [...tensors.keys()].filter((name) => name.startsWith(`${module}.`));
-  const sites = placement[module] === 'P' && tuning.method === 'lora' ? tuning.sites : [];
-  const names = sites
-    .filter((site) => site.startsWith(`${module}.`))
-    .flatMap((site) => ['A', 'B'].map((f) => site.replace(/weight$/, `lora_${f}.weight`)));
-  const wanted = placement[module] === 'P' ? names : own.filter((name) => !name.includes('.lora_'));
-  if (own.length !== wanted.length || wanted.length === 0) {
-    throw new Error(`internal: ${module} has ${own.length} tensors, its variant ${wanted.length}`);
+interface Written {
+  readonly module: ModuleName;
+  readonly tensors: ReadonlyMap<string, AdapterTensor>;
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+/** What a module's two files hold. */
+function moduleFiles(
+  module: ModuleName,
+  { variant, tensors, baseModel, textHeads }: AdapterContents,
+): Written | undefined {
+  const tuning = variant.modules[module];
+  if (tuning.method === 'frozen') return undefined;
+  const format = formats[tuning.method] as unknown as PeftFormat;
+  const own = new Map([...tensors].filter(([name]) => moduleOf(name) === module));
+  const found = format.write(module, tuning, own);
+  if (!found || found.size === 0) throw new Error(`internal: the tensors of ${module} are not its variant's`);
+  for (const [name, { shape, data }] of found) {
+    if (shape.reduce((p, n) => p * n, 1) !== data.length)
+      throw new Error(`internal: ${name} is not [${shape}]`);
   }
-  const entries = wanted.flatMap((name) => {
-    const tensor = tensors.get(name);
-    if (!tensor) throw new Error(`internal: no tensor ${name}`);
-    if (tensor.shape.reduce((p, n) => p * n, 1) !== tensor.data.length)
-      throw new Error(`internal: ${name} is not [${tensor.shape}]`);
-    return peftKeys(name).map((key) => [key, float32Tensor(tensor.shape, tensor.data)] as const);
-  });
-  return new Map(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+  const { file, name } = hfClasses[module];
+  return {
+    module,
+    tensors: new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1))),
+    config: {
+      auto_mapping: { base_model_class: name, parent_library: `transformers.models.blip.${file}` },
+      base_model_name_or_path: baseModel,
+      inference_mode: true,
+      task_type: null,
+      ...format.config(module, tuning, textHeads),
+    },
+  };
 }
 
 /**
  * Writes a PEFT folder for each module that is not frozen; `PeftModel.from_pretrained` loads it onto that
  * module of BlipForQuestionAnswering (the ViT: `vision_model`).
  *
- * A T module is LoRA without targets and with `modules_to_save` (see `peftConfig`); all its parameters are in,
- * the decoder's tied word embeddings twice, as PEFT's two copies need them.
  * Adapter files of an earlier placement are removed, other files in the folder are left alone. Each file is
  * whole or absent, configurations come last: a folder that was cut short is refused by `readAdapterFolder`.
  *
  * @throws {FileError} when the folder cannot be written.
  */
 export function writeAdapterFolder(folder: string, contents: AdapterContents): void {
-  const { variant, baseModel } = contents;
-  const written = moduleNames.filter((module) => variant.placement[module] !== 'F');
-  const files = written.map((module) => ({ module, tensors: moduleTensors(module, contents) }));
+  const written = moduleNames.flatMap((module) => moduleFiles(module, contents) ?? []);
   for (const name of [CONFIG, WEIGHTS]) {
     for (const module of moduleNames) rmSync(join(folder, module, name), { force: true });
   }
-  for (const { module, tensors } of files) {
-    writeSafetensors(join(folder, module, WEIGHTS), tensors, { format: 'pt' });
+  for (const { module, tensors } of written) {
+    const lazy = [...tensors].map(([key, { shape, data }]) => [key, float32Tensor(shape, data)] as const);
+    writeSafetensors(join(folder, module, WEIGHTS), new Map(lazy), { format: 'pt' });
   }
-  for (const module of written)
-    writeJson(join(folder, module, CONFIG), peftConfig(module, variant, baseModel));
+  for (const { module, config } of written) writeJson(join(folder, module, CONFIG), config);
 }
 
-/** Tensors by reference name; HF's second copy of a tied parameter must equal the first. */
-function readTensors(module: ModuleName, file: SafetensorsFile): Map<string, AdapterTensor> {
-  const tensors = new Map<string, AdapterTensor>();
-  for (const [key, { shape }] of file.header.tensors) {
-    const name = keyName(module, key, file.path);
-    const data = file.float32(key);
-    const twin = tensors.get(name);
-    if (twin && !(twin.data.length === data.length && twin.data.every((v, i) => v === data[i]))) {
-      throw new FileError(
-        `two copies of ${name} differ`,
-        file.path,
-        'train with tied word embeddings: this model has one table for input and output',
-      );
-    }
-    if (!twin) tensors.set(name, { shape, data });
-  }
-  return tensors;
-}
-
-function readModule(folder: string, module: ModuleName) {
-  const weights = join(folder, module, WEIGHTS);
-  const config = parsePeftConfig(readJson(join(folder, module, CONFIG)), join(folder, module, CONFIG));
-  const tensors = withSafetensors(weights, (file) => readTensors(module, file));
-  const stems = new Set([...tensors.keys()].flatMap((n) => /^(.*\.)lora_[AB]\.weight$/.exec(n)?.[1] ?? []));
-  for (const stem of stems) {
-    const [a, b] = ['A', 'B'].map((factor) => tensors.get(`${stem}lora_${factor}.weight`));
-    if (!a || !b) {
-      throw new FileError(
-        `no lora_${a ? 'B' : 'A'} to go with lora_${a ? 'A' : 'B'}`,
-        `${weights}, ${stem}weight`,
-        'copy the folder again',
-      );
-    }
-    checkPair(`${stem}weight`, a.shape, b.shape, config.r, weights);
-  }
-  const whole = Boolean(config.modules_to_save?.length);
-  if (tensors.size === 0) throw new FileError('the adapter is empty', weights, 'save the adapter again');
-  if (whole ? stems.size > 0 : tensors.size !== 2 * stems.size) {
+function readModule(folder: string, module: ModuleName): ModuleAdapter {
+  const configFile = join(folder, module, CONFIG);
+  const weightsFile = join(folder, module, WEIGHTS);
+  const config = readJson(configFile);
+  const type = (config as { peft_type?: unknown } | null)?.peft_type;
+  const read = typeof type === 'string' && Object.hasOwn(readers, type) ? readers[type] : undefined;
+  if (!read) {
     throw new FileError(
-      'LoRA and wholly trained weights in one module',
-      join(folder, module),
-      'train a module either by LoRA or wholly (modules_to_save)',
+      `peft_type ${type} is none that this project has`,
+      configFile,
+      `give the folder of a ${Object.keys(readers).join(', ')} adapter`,
     );
   }
-  return { module, config, tensors, whole, sites: [...stems].map((stem) => `${stem}weight`) };
+  const stored = withSafetensors(weightsFile, (file) => {
+    const tensors = [...file.header.tensors].map(
+      ([key, { shape }]) => [key, { shape, data: file.float32(key) }] as const,
+    );
+    return new Map(tensors);
+  });
+  if (stored.size === 0) throw new FileError('the adapter is empty', weightsFile, 'save the adapter again');
+  return read({ module, config, configFile, stored, weightsFile });
 }
 
 /**
  * Reads what {@link writeAdapterFolder} or PEFT wrote. Modules without a folder are frozen.
  *
- * Shapes are checked against the configuration's rank; those of the base model are the caller's to check.
+ * Shapes are checked against the configuration; those of the base model are the caller's to check.
  *
- * @throws {FileError} for a missing or damaged file, another method than LoRA, an unknown key, wrong shapes.
+ * @throws {FileError} for a missing or damaged file, an unknown method or key, wrong shapes.
  */
 export function readAdapterFolder(folder: string): Adapter {
   const present = moduleNames.filter((m) => [CONFIG, WEIGHTS].some((f) => existsSync(join(folder, m, f))));
@@ -153,22 +139,10 @@ export function readAdapterFolder(folder: string): Adapter {
       `give a folder that holds ${moduleNames.join('/, ')}/ with ${CONFIG}`,
     );
   }
-  const modules = present.map((module) => readModule(folder, module));
-  const adapted = modules.filter(({ whole }) => !whole);
-  const [first] = adapted;
-  for (const { module, config } of adapted) {
-    if (config.r === first!.config.r && config.lora_alpha === first!.config.lora_alpha) continue;
-    throw new FileError(
-      `rank ${config.r}, alpha ${config.lora_alpha}; ${first!.module} has ${first!.config.r}, ${first!.config.lora_alpha}`,
-      join(folder, module, CONFIG),
-      'train all modules with one rank and alpha',
-    );
-  }
+  const read = new Map(present.map((module) => [module, readModule(folder, module)]));
+  const modules = moduleNames.map((m) => [m, read.get(m)?.tuning ?? { method: 'frozen' }] as const);
   return {
-    rank: first?.config.r,
-    alpha: first?.config.lora_alpha,
-    sites: adapted.flatMap(({ sites }) => sites),
-    trained: modules.filter(({ whole }) => whole).map(({ module }) => module),
-    tensors: new Map(modules.flatMap(({ tensors }) => [...tensors])),
+    modules: Object.fromEntries(modules) as Adapter['modules'],
+    tensors: new Map([...read.values()].flatMap(({ tensors }) => [...tensors])),
   };
 }

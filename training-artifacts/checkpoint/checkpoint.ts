@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { FileError } from '../../graph-builder/errors.js';
 import { type Manifest, weightsPath } from '../graphs/manifest.js';
-import { initialValues } from '../weights/initialise.js';
+import { initialValues, rowNorms } from '../weights/initialise.js';
 import {
   float32Tensor,
   type LazyTensor,
@@ -115,20 +115,32 @@ export function readCheckpoint(
   });
 }
 
+/** The value that a trainable tensor starts with. */
+function initialValue(
+  file: SafetensorsFile,
+  tensor: Manifest['trainable'][number],
+  seed: number,
+): Float32Array {
+  const { name, shape, init, added } = tensor;
+  if (!added) return float32Of(file, name, shape);
+  if (init === 'rowNorms') {
+    const weight = file.float32(name.replace(/lora_magnitude_vector$/, 'weight'));
+    return rowNorms(
+      weight,
+      shape.reduce((p, n) => p * n, 1),
+    );
+  }
+  return initialValues({ kind: 'parameter', name, dtype: 'float32', shape, init, trainable: true }, seed);
+}
+
 /** Tensors at step 0: T modules from the base weights, adapters from the run's seed. */
 export function initialTensors(run: string, manifest: Manifest): Map<string, TrainedTensor> {
   return withSafetensors(weightsPath(run, manifest), (file) => {
-    const tensors = manifest.trainable.map(({ name, shape, init, added }): [string, TrainedTensor] => {
-      const value = added
-        ? initialValues(
-            { kind: 'parameter', name, dtype: 'float32', shape, init, trainable: true },
-            manifest.seed,
-          )
-        : float32Of(file, name, shape);
-      return [
-        name,
-        { shape, value, expAvg: new Float32Array(value.length), expAvgSq: new Float32Array(value.length) },
-      ];
+    const tensors = manifest.trainable.map((tensor): [string, TrainedTensor] => {
+      const { name, shape } = tensor;
+      const value = initialValue(file, tensor, manifest.seed);
+      const zeros = () => new Float32Array(value.length);
+      return [name, { shape, value, expAvg: zeros(), expAvgSq: zeros() }];
     });
     return new Map(tensors);
   });

@@ -3,13 +3,18 @@ import { existsSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FileError } from '../../graph-builder/errors.js';
+import { initialisers } from '../../graph-builder/ir/types.js';
 import type { MissConfig } from '../../graph-builder/models/config.js';
-import type { Variant } from '../../graph-builder/variant.js';
+import { type AnyAdapter, methods } from '../../graph-builder/rewrites/methods.js';
+import type { ModuleTuning, Variant } from '../../graph-builder/variant/variant.js';
 import { readJson } from '../files.js';
 import { expandPretrained } from '../weights/pretrained.js';
 
 const size = z.number().int().positive();
-const mode = z.enum(['F', 'T', 'P']);
+const tuning = z.union([
+  z.strictObject({ method: z.enum(['frozen', 'full']) }),
+  ...Object.values(methods).map(({ schema }) => schema as z.ZodType<AnyAdapter>),
+]) as z.ZodType<ModuleTuning>;
 const count = z.strictObject({ trainable: z.number().int(), total: z.number().int() });
 
 /** Files of the graphs, by role. */
@@ -24,7 +29,7 @@ export const graphFiles = {
 export type GraphRole = keyof typeof graphFiles;
 
 export const manifestSchema = z.strictObject({
-  format: z.literal('mile-ort run 1'),
+  format: z.literal('mile-ort run 2'),
   preset: z.string(),
   config: z.strictObject({
     imageSize: size,
@@ -41,17 +46,7 @@ export const manifestSchema = z.strictObject({
   }) satisfies z.ZodType<MissConfig>,
   variant: z.strictObject({
     name: z.string(),
-    placement: z.strictObject({ visual_encoder: mode, text_encoder: mode, text_decoder: mode }),
-    tuning: z.union([
-      z.strictObject({
-        method: z.literal('lora'),
-        rank: size,
-        alpha: z.number(),
-        dropout: z.number(),
-        sites: z.array(z.string()).readonly(),
-      }),
-      z.strictObject({ method: z.literal('full') }),
-    ]),
+    modules: z.strictObject({ visual_encoder: tuning, text_encoder: tuning, text_decoder: tuning }),
   }) satisfies z.ZodType<Variant>,
   image: z.strictObject({ normalisation: z.enum(['imagenet', 'clip', 'reference']) }),
   text: z.strictObject({ tokenizer: z.string(), maxQuestionTokens: size, maxAnswerTokens: size }),
@@ -69,7 +64,7 @@ export const manifestSchema = z.strictObject({
     z.strictObject({
       name: z.string(),
       shape: z.array(z.number().int()),
-      init: z.enum(['checkpoint', 'zeros', 'ones', 'kaimingUniform', 'normal']),
+      init: z.enum(initialisers),
       /** false: the base file has its initial value */
       added: z.boolean(),
     }),

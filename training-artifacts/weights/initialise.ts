@@ -26,8 +26,8 @@ function fillNormal(values: Float32Array, std: number, key: number): void {
  * Initial values of one parameter, float32 in row-major order.
  *
  * `normal`: N(0, 0.02²) at width 768, as the reference, and 0.02·√(768/width) at others, so that narrow models
- * start with activations of the same size; `kaimingUniform`: U(−b, b), b = 1/√fan_in, as PEFT initialises
- * lora_A (Kaiming with a = √5).
+ * start with activations of the same size; `standardNormal`: N(0, 1), as PyTorch's embeddings; `kaimingUniform`:
+ * U(−b, b), b = 1/√fan_in, as PEFT initialises lora_A (Kaiming with a = √5) and PyTorch its linear layers.
  */
 export function initialValues({ name, shape, init }: Parameter, seed: number): Float32Array {
   const sizes = shape as readonly number[];
@@ -37,10 +37,22 @@ export function initialValues({ name, shape, init }: Parameter, seed: number): F
   if (init === 'normal') {
     fillNormal(values, REFERENCE.std * Math.sqrt(REFERENCE.width / modelWidth(name, sizes)), key);
   }
+  if (init === 'standardNormal') fillNormal(values, 1, key);
   if (init === 'kaimingUniform') {
     const bound = 1 / Math.sqrt(sizes.slice(1).reduce((p, n) => p * n, 1));
     for (let i = 0; i < values.length; i++) values[i] = bound * (2 * uniform(key, i) - 1);
   }
-  if (init === 'checkpoint') throw new Error(`internal: ${name} has no initialisation`);
+  if (init === 'checkpoint' || init === 'rowNorms')
+    throw new Error(`internal: ${name} has no initialisation`);
   return values;
+}
+
+/** Lengths of the rows of a weight [out, in…], float32 [out]: where DoRA's magnitudes start. */
+export function rowNorms(weight: Float32Array, out: number): Float32Array {
+  const width = weight.length / out;
+  return Float32Array.from({ length: out }, (_, o) => {
+    let total = 0;
+    for (let i = o * width; i < (o + 1) * width; i++) total += weight[i]! * weight[i]!;
+    return Math.sqrt(total);
+  });
 }

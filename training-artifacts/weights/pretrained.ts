@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { packageRoot } from '../../datasets/package-root.js';
 import { FileError } from '../../graph-builder/errors.js';
-import { readFile, readJson } from '../files.js';
+import { pieces, readJson } from '../files.js';
 import { cacheFolder } from './cache.js';
 import { fromHalf } from './half.js';
 import { withSafetensors, writeSafetensors } from './safetensors-file.js';
@@ -23,7 +23,12 @@ export type PretrainedRecord = z.infer<typeof recordSchema>;
 
 const folder = (): string => join(packageRoot(), 'training-artifacts', 'pretrained');
 
-export const sha256 = (file: string): string => createHash('sha256').update(readFile(file)).digest('hex');
+/** Hash of a file of any size, read piece by piece. */
+export function sha256(file: string): string {
+  const hash = createHash('sha256');
+  for (const piece of pieces(file)) hash.update(piece);
+  return hash.digest('hex');
+}
 
 export const hasPretrained = (preset: string): boolean => existsSync(join(folder(), `${preset}.safetensors`));
 

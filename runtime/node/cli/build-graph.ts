@@ -1,7 +1,7 @@
 /** @file `build-graph`: the ONNX graphs of one variant. */
 import type { Argv } from 'yargs';
 import { UserError } from '../../../graph-builder/errors.js';
-import type { Plan } from '../../../training-artifacts/graphs/emit.js';
+import type { Plan } from '../../../training-artifacts/graphs/plan.js';
 import { buildOptions, toBuildOptions } from './build-options.js';
 import { defineCommand, formatCount, formatTable } from './main.js';
 
@@ -19,31 +19,83 @@ const options = (y: Argv) =>
       default: false,
       describe: 'copy the weights beside the graphs',
     })
+    .option('merge', {
+      type: 'string',
+      describe: 'a trained run: write it as a run without adapters, folded into the weights',
+    })
+    .option('list', {
+      type: 'boolean',
+      default: false,
+      describe: "list the 23 rows of the paper's Tables 1 to 4 with their commands",
+    })
     .option('dry-run', { type: 'boolean', default: false, describe: 'count parameters only; writes nothing' })
     .option('json', { type: 'boolean', default: false, describe: 'print the summary as JSON' })
     .example('$0 --variant lora-r8', 'LoRA of rank 8 on the decoder, the encoders trained (T/T/P)')
-    .example('$0 --variant lora-r8 --placement F/P/P', 'LoRA on both text modules, the image encoder frozen')
+    .example('$0 --variant ia3 --placement F/P/P', '(IA)3 on both text modules, the image encoder frozen')
+    .example('$0 --vit lora-r4 --jtm T --decoder prefix-n10', 'a method of its own for each module')
     .example('$0 --variant lora-r4 --preset miss-base --dry-run --json', "counts of the paper's model")
-    .example('$0 --variant full --weights random', 'all parameters, from scratch');
+    .example('$0 --variant full --weights random', 'all parameters, from scratch')
+    .example('$0 --merge runs/lora-r8', 'the trained adapter folded into plain weights');
+
+/** Sites with their layer numbers taken out, and how many there are of each. */
+function siteFamilies(sites: readonly string[]): [family: string, count: number][] {
+  const counts = new Map<string, number>();
+  for (const site of sites) {
+    const family = site.replace(/\.\d+\./g, '.*.');
+    counts.set(family, (counts.get(family) ?? 0) + 1);
+  }
+  return [...counts];
+}
 
 /** What `--dry-run --json` prints. */
 function summaryOf({ preset, variant, parameters }: Plan, placement: string) {
   const { trainable, total, percent, modules } = parameters;
-  return { preset, variant: variant.name, placement, trainable, total, percent, modules };
+  const sites = Object.values(variant.modules).flatMap((tuning) => ('sites' in tuning ? tuning.sites : []));
+  return { preset, variant: variant.name, placement, trainable, total, percent, modules, sites };
 }
 
-function tableOf({ trainable, total, percent, modules }: ReturnType<typeof summaryOf>): string {
+function tableOf({ trainable, total, percent, modules, sites }: ReturnType<typeof summaryOf>): string {
   const row = (name: string, t: number, all: number) => [
     name,
     formatCount(t),
     formatCount(all),
     `${((100 * t) / all).toFixed(3)}%`,
   ];
-  return formatTable([
+  const table = formatTable([
     ['module', 'trainable', 'total', 'share'],
     ...Object.entries(modules).map(([name, c]) => row(name, c.trainable, c.total)),
     ['all', formatCount(trainable), formatCount(total), `${percent.toFixed(3)}%`],
   ]);
+  const adapted = siteFamilies(sites).map(([family, count]) => `  ${count} x ${family}`);
+  return adapted.length === 0 ? table : `${table}\n\nadapters on\n${adapted.join('\n')}`;
+}
+
+/** The paper's rows with the command of each. */
+async function listRows(json: boolean): Promise<string> {
+  const { paperRows } = await import('../../../graph-builder/variant/paper-rows.js');
+  const rows = paperRows.map((row) => ({
+    ...row,
+    command: `build-graph --variant ${row.variant} --placement ${row.placement} --preset miss-base`,
+  }));
+  if (json) return JSON.stringify(rows);
+  return formatTable([
+    ['command', 'table', '#params'],
+    ...rows.map((row) => [row.command, String(row.table), `${row.percent.toFixed(3)}%`]),
+  ]);
+}
+
+/** `--merge`: a trained run without its adapters. */
+async function merge(
+  run: string,
+  flags: { out: string; name?: string | undefined; json: boolean },
+): Promise<void> {
+  const { basename, join } = await import('node:path');
+  const { mergeRun } = await import('../../../training-artifacts/graphs/merge.js');
+  const target = join(flags.out, flags.name ?? `${basename(run)}-merged`);
+  const { weights } = mergeRun(run, target);
+  if (flags.json) return console.log(JSON.stringify({ run: target, weights }));
+  console.log(`${target}: ${run} with its adapters folded into ${weights.file}`);
+  console.log(`next: ort-eval --run ${target}`);
 }
 
 /** `build-graph`: emit the ONNX graphs of one variant. */
@@ -51,14 +103,20 @@ export const buildGraph = defineCommand({
   describe: 'Emit training, evaluation and inference graphs for one variant',
   options,
   handler: async (flags) => {
-    if (!flags.variant)
-      throw new UserError('no variant given', '--variant', 'choose one, e.g. --variant lora-r8');
-    const { emitVariant, planVariant } = await import('../../../training-artifacts/graphs/emit.js');
-    const { formatPlacement } = await import('../../../graph-builder/variant.js');
+    if (flags.list) return console.log(await listRows(flags.json));
+    if (flags.merge !== undefined) {
+      if (flags.variant)
+        throw new UserError('--merge takes the variant of its run', '--variant', 'give one of the two');
+      return merge(flags.merge, flags);
+    }
+    const { emitVariant } = await import('../../../training-artifacts/graphs/emit.js');
+    const { planVariant } = await import('../../../training-artifacts/graphs/plan.js');
+    const { formatPlacement } = await import('../../../graph-builder/variant/placement.js');
+    const { placementOf } = await import('../../../graph-builder/variant/variant.js');
     const { runPath } = await import('../runs.js');
     const build = toBuildOptions(flags);
     const plan = planVariant(build);
-    const placement = formatPlacement(plan.variant.placement);
+    const placement = formatPlacement(placementOf(plan.variant));
     const summary = summaryOf(plan, placement);
     if (flags.dryRun) {
       console.log(flags.json ? JSON.stringify(summary) : tableOf(summary));
@@ -69,7 +127,7 @@ export const buildGraph = defineCommand({
     if (flags.json) return console.log(JSON.stringify({ ...summary, run, weights: manifest.weights }));
     console.log(tableOf(summary));
     console.log(
-      `\n${run}: ${Object.keys(manifest.graphs).length} graphs of ${build.variant} at ${placement}, base weights ${manifest.weights.source}`,
+      `\n${run}: ${Object.keys(manifest.graphs).length} graphs of ${plan.variant.name} at ${placement}, base weights ${manifest.weights.source}`,
     );
     console.log(`next: ort-train --run ${run}`);
   },

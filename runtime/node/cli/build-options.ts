@@ -1,6 +1,6 @@
 /** @file The options that say what a variant is; `build-graph` and `ort-train` share them. */
 import type { Argv } from 'yargs';
-import type { BuildOptions } from '../../../training-artifacts/graphs/emit.js';
+import type { BuildOptions } from '../../../training-artifacts/graphs/plan.js';
 import { DEFAULT_PRESET } from '../runs.js';
 
 const size = (describe: string) => ({ type: 'number' as const, describe });
@@ -18,6 +18,16 @@ const sizes = {
   'max-positions': size('longest text, word pieces'),
 };
 
+const ofModule = (module: string) => ({
+  type: 'string' as const,
+  describe: `${module}: F, T or a method of its own, e.g. lora-r4; wins over --placement`,
+});
+const moduleOptions = {
+  vit: ofModule('image encoder'),
+  jtm: ofModule('JTM encoder'),
+  decoder: ofModule('text decoder'),
+};
+
 export const PLACEMENT_HELP =
   'image encoder/JTM encoder/decoder, each F (frozen), T (trained) or P (adapted); default T/T/P. Measured on ' +
   'VQA-RAD with miss-tiny, 10 epochs on 2 cores, yes/no questions: F/P/P trains 0.05 M numbers in 81 s, 57.0% to ' +
@@ -25,21 +35,33 @@ export const PLACEMENT_HELP =
 
 export const buildOptions = <T>(y: Argv<T>) =>
   y
-    .option('variant', { type: 'string', describe: 'method and its size: lora-rN (e.g. lora-r8) or full' })
+    .option('variant', {
+      type: 'string',
+      describe:
+        'method and its size: lora-rN (e.g. lora-r8), rslora-rN, dora-rN, ia3, prefix-nN (e.g. prefix-n10), ptv2-nN or full',
+    })
     .option('placement', { type: 'string', describe: PLACEMENT_HELP })
+    .options(moduleOptions)
     .option('preset', {
       type: 'string',
       describe: `miss-tiny, miss-small or miss-base; default ${DEFAULT_PRESET}`,
     })
     .option('sites', {
       type: 'string',
-      describe: 'where adapters go: paper, peft, all-linear, or globs of weight names, comma-separated',
+      describe:
+        'where adapters go: globs of weight names, comma-separated, or a preset. LoRA: paper (query and key; in the ' +
+        'ViT every product, as the tables count), text (query and key in the ViT, too, as its text says), peft (query ' +
+        'and value), all-linear. (IA)3: paper (in the ViT the input of fc2), vit-attention (outputs of qkv and proj)',
     })
     .option('alpha', { type: 'number', describe: 'LoRA alpha; default 32' })
     .option('lora-dropout', { type: 'number', describe: "dropout on the adapters' inputs; default 0.1" })
     .option('module-dropout', {
       type: 'number',
       describe: 'dropout of modules that are not frozen; default 0.1',
+    })
+    .option('reference-dropout', {
+      type: 'boolean',
+      describe: 'dropout in frozen modules, too, as the reference leaves them in training mode',
     })
     .option('weights', {
       type: 'string',
@@ -62,10 +84,13 @@ const given = (entries: Readonly<Record<string, unknown>>): Record<string, unkno
 export function toBuildOptions(flags: Flags): BuildOptions {
   const camel = (flag: string) => flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
   const changed = given(Object.fromEntries(Object.keys(sizes).map((flag) => [camel(flag), flags[flag]])));
+  const modules = given({ visual_encoder: flags.vit, text_encoder: flags.jtm, text_decoder: flags.decoder });
   return {
     preset: (flags.preset as string | undefined) ?? DEFAULT_PRESET,
-    variant: flags.variant as string,
     ...given({
+      variant: flags.variant,
+      ...(Object.keys(modules).length > 0 && { modules }),
+      referenceDropout: flags['reference-dropout'],
       placement: flags.placement,
       sites: flags.sites,
       alpha: flags.alpha,

@@ -46,6 +46,10 @@ const options = (y: Argv) =>
       choices: ['cosine-epoch', 'cosine', 'constant'] as const,
       describe: "default cosine-epoch, the paper's",
     })
+    .option('lora-plus-ratio', {
+      type: 'number',
+      describe: "LoRA+: learning rate of lora_B as a multiple of lora_A's, e.g. 16; default 1",
+    })
     .option('weight-decay', { type: 'number', describe: 'decoupled; default 0.05' })
     .option('clip', { type: 'number', describe: 'largest gradient norm, 0 = off; default 1' })
     .option('augment', {
@@ -72,10 +76,14 @@ const BUILD_FLAGS = [
   'variant',
   'preset',
   'placement',
+  'vit',
+  'jtm',
+  'decoder',
   'sites',
   'alpha',
   'lora-dropout',
   'module-dropout',
+  'reference-dropout',
   'weights',
 ] as const;
 
@@ -91,7 +99,8 @@ async function findRun(flags: Flags): Promise<string> {
     );
   }
   if (flags.run) return flags.run;
-  if (!flags.variant) {
+  const named = flags.variant ?? flags.vit ?? flags.jtm ?? flags.decoder;
+  if (!named) {
     if (given.length > 0)
       throw new UserError(`--${given[0]} needs --variant`, 'command line', 'add e.g. --variant lora-r8');
     return newestRun(flags.out);

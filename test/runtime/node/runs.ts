@@ -7,7 +7,7 @@ import sharp from 'sharp';
 import { afterAll, expect } from 'vitest';
 import type { TrainOptions } from '../../../runtime/node/train-options.js';
 import { trainDefaults } from '../../../runtime/node/train-options.js';
-import type { BuildOptions } from '../../../training-artifacts/graphs/emit.js';
+import type { BuildOptions } from '../../../training-artifacts/graphs/plan.js';
 
 const folders: string[] = [];
 afterAll(() => {

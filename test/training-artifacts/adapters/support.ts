@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { moduleOf } from '../../../graph-builder/models/config.js';
 import { lossGraph } from '../../../graph-builder/models/miss.js';
-import { parseVariant } from '../../../graph-builder/variant.js';
+import type { AdapterTensor } from '../../../graph-builder/rewrites/adapter-method.js';
+import { parseVariant } from '../../../graph-builder/variant/parse.js';
+import { placementOf } from '../../../graph-builder/variant/variant.js';
 import { floats } from '../../../runtime/core/session.js';
-import type { AdapterContents, AdapterTensor } from '../../../training-artifacts/adapters/peft-folder.js';
+import type { AdapterContents } from '../../../training-artifacts/adapters/peft-folder.js';
 import { goldenConfig, readTensors } from '../../support/golden.js';
 
 export const baseParameters = lossGraph(goldenConfig).parameters;
@@ -25,9 +27,9 @@ const goldenWeights = new Map(stored('blip/weights.safetensors'));
 export function goldenContents(placement: string): AdapterContents {
   const variant = parseVariant(placement === 'T/T/T' ? 'full' : 'lora-r4', baseParameters, { placement });
   const of = (mode: string, tensors: ReadonlyMap<string, AdapterTensor>) =>
-    [...tensors].filter(([name]) => variant.placement[moduleOf(name)] === mode);
+    [...tensors].filter(([name]) => placementOf(variant)[moduleOf(name)] === mode);
   const tensors = new Map([...of('P', goldenAdapters), ...of('T', goldenWeights)]);
-  return { variant, tensors, baseModel: 'mile-ort/miss-tiny' };
+  return { variant, tensors, baseModel: 'mile-ort/miss-tiny', textHeads: goldenConfig.textHeads };
 }
 
 const folders: string[] = [];

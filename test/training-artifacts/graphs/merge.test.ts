@@ -1,0 +1,77 @@
+/** @file Merged runs answer like the runs they come from, by graphs without an extra node. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { UserError } from '../../../graph-builder/errors.js';
+import { float32, floats } from '../../../runtime/core/session.js';
+import { openGraph } from '../../../runtime/node/inference.js';
+import {
+  initialTensors,
+  readCheckpoint,
+  type TrainedTensor,
+  writeCheckpoint,
+} from '../../../training-artifacts/checkpoint/checkpoint.js';
+import { emitVariant } from '../../../training-artifacts/graphs/emit.js';
+import { readManifest } from '../../../training-artifacts/graphs/manifest.js';
+import { mergeRun } from '../../../training-artifacts/graphs/merge.js';
+import { temporaryFolder, tinySizes } from '../../runtime/node/runs.js';
+import { goldenFeeds, maxDifference } from '../../support/golden.js';
+import { seededNormal } from '../../support/one-op.js';
+
+const tinyBase = { preset: 'miss-tiny', sizes: tinySizes, weights: 'random' };
+const state = { step: 1, batches: 1, lossScale: 1, best: null, options: {}, environment: {} };
+
+/** A run whose adapters and T modules have moved away from where they started. */
+function trainedRun(variant: string, placement: string): string {
+  const run = join(temporaryFolder(), 'run');
+  const manifest = emitVariant({ ...tinyBase, variant, placement }, run);
+  const random = seededNormal(3);
+  const moved = [...initialTensors(run, manifest)].map(([name, t]): [string, TrainedTensor] => {
+    const noise = random(t.value.length);
+    return [name, { ...t, value: t.value.map((v, i) => v + 0.2 * noise[i]!) }];
+  });
+  writeCheckpoint(run, 'last', new Map(moved), state);
+  return run;
+}
+
+async function logitsOf(run: string): Promise<Float32Array> {
+  const manifest = readManifest(run);
+  const session = await openGraph(run, manifest, 'forward', 1);
+  const values = manifest.trainable.length === 0 ? [] : [...readCheckpoint(run, 'last', manifest).tensors];
+  const trained = Object.fromEntries(values.map(([name, t]) => [name, float32(t.value, t.shape)]));
+  const { logits } = await session.run({ ...trained, ...goldenFeeds(manifest.config) });
+  await session.release();
+  return floats(logits);
+}
+
+describe('merged logits equal unmerged ones', () => {
+  test.each([
+    ['lora-r2', 'P/P/P'],
+    ['rslora-r2', 'F/P/P'],
+    ['dora-r2', 'P/P/P'],
+    ['ia3', 'P/P/P'],
+    ['lora-r2', 'T/T/P'],
+  ])('%s at %s', async (variant, placement) => {
+    const run = trainedRun(variant, placement);
+    const merged = `${run}-merged`;
+    mergeRun(run, merged);
+    const [before, after] = [await logitsOf(run), await logitsOf(merged)];
+    const scale = before.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+    expect(maxDifference(after, before)).toBeLessThan(1e-5 * scale);
+    const untrained = join(temporaryFolder(), 'base');
+    const { parameters } = emitVariant({ ...tinyBase, variant: 'full' }, untrained);
+    const manifest = readManifest(merged);
+    expect(manifest.trainable).toEqual([]);
+    expect(manifest.graphs.training).toBeUndefined();
+    expect(manifest.parameters.total).toBe(parameters.total);
+  });
+});
+
+test('a prefix cannot be merged, and nothing is written', () => {
+  const run = trainedRun('prefix-n4', 'F/P/P');
+  expect(() => mergeRun(run, `${run}-merged`)).toThrow(UserError);
+  expect(() => mergeRun(run, `${run}-merged`)).toThrow(
+    /prefix cannot be merged.*\n.*text_encoder\n.*served as it is/,
+  );
+  expect(existsSync(`${run}-merged`)).toBe(false);
+});

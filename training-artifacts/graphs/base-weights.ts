@@ -1,0 +1,77 @@
+/** @file The base weights of a run: where they come from, and whether they fit. */
+import { basename, join, resolve } from 'node:path';
+import { FileError } from '../../graph-builder/errors.js';
+import type { Graph, Parameter } from '../../graph-builder/ir/types.js';
+import type { ExternalTensor } from '../../graph-builder/onnx/write.js';
+import { initialValues } from '../weights/initialise.js';
+import { expandPretrained, hasPretrained, pretrainedRecord } from '../weights/pretrained.js';
+import {
+  float32Tensor,
+  type LazyTensor,
+  withSafetensors,
+  writeSafetensors,
+} from '../weights/safetensors-file.js';
+import type { Manifest } from './manifest.js';
+import type { BuildOptions, Plan } from './plan.js';
+
+export interface BaseWeights {
+  readonly path: string;
+  readonly source: string;
+  readonly normalisation: Manifest['image']['normalisation'];
+}
+
+/** The file of a run's own weights. */
+export const OWN_WEIGHTS = 'model.safetensors';
+
+/** Initial values of all base parameters, one tensor at a time. */
+function randomWeights(path: string, base: Graph, seed: number): void {
+  const tensors = base.parameters.map((p): [string, LazyTensor] => [
+    p.name,
+    {
+      dtype: 'F32',
+      shape: p.shape as readonly number[],
+      bytes: () => float32Tensor([], initialValues(p, seed)).bytes(),
+    },
+  ]);
+  writeSafetensors(path, new Map(tensors));
+}
+
+/** Finds the weights that the options name; random ones are written into `folder`. */
+export function baseWeights(folder: string, plan: Plan, options: BuildOptions): BaseWeights {
+  const { preset, base } = plan;
+  const { weights = hasPretrained(preset) && !options.sizes ? 'pretrained' : 'random', seed = 0 } = options;
+  const normalisation = options.normalisation ?? 'imagenet';
+  if (weights === 'random') {
+    const path = join(folder, OWN_WEIGHTS);
+    randomWeights(path, base, seed);
+    return { path, source: `random seed ${seed}`, normalisation };
+  }
+  if (weights === 'pretrained') {
+    const record = pretrainedRecord(preset);
+    return {
+      path: expandPretrained(preset),
+      source: `pretrained ${preset}`,
+      normalisation: record.normalisation,
+    };
+  }
+  return { path: resolve(weights), source: `file ${basename(weights)}`, normalisation };
+}
+
+/** @throws {FileError} naming the first parameter that the file lacks or has in another shape. */
+export function locateWeights(path: string, parameters: readonly Parameter[]): Map<string, ExternalTensor> {
+  return withSafetensors(path, (file) => {
+    const located = new Map<string, ExternalTensor>();
+    for (const { name, shape } of parameters) {
+      const { offset, length, shape: stored, dtype } = file.entry(name);
+      if (dtype !== 'F32' || stored.join() !== shape.join()) {
+        throw new FileError(
+          `${name} is ${dtype} [${stored}], the model needs F32 [${shape}]`,
+          path,
+          'give weights of this preset in float32',
+        );
+      }
+      located.set(name, { location: basename(path), offset, length });
+    }
+    return located;
+  });
+}
