@@ -36,6 +36,8 @@ export interface AdapterContents {
   readonly tensors: AdapterTensors;
   /** what the adapter was trained on, for `base_model_name_or_path` */
   readonly baseModel: string;
+  /** attention heads of the text modules */
+  readonly textHeads: number;
 }
 
 export interface Adapter {
