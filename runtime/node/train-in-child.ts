@@ -5,6 +5,8 @@ import type { FromTrainer, ToTrainer } from './trainer-process.js';
 import type { TrainingEvent, TrainingJob } from './training-job.js';
 
 export interface RunningTraining {
+  /** of the process that trains */
+  readonly pid: number;
   /** resolves when the training has ended or stopped with a checkpoint */
   readonly finished: Promise<void>;
   /** asks for a checkpoint and the end after the current step */
@@ -50,5 +52,10 @@ export function trainInChild(job: TrainingJob, onEvent: (event: TrainingEvent) =
   const tell = (message: ToTrainer) => child.connected && child.send(message);
   const finished = outcome(child, onEvent);
   tell({ type: 'job', job });
-  return { finished, stop: () => void tell({ type: 'stop' }), kill: () => void child.kill('SIGKILL') };
+  return {
+    pid: child.pid!,
+    finished,
+    stop: () => void tell({ type: 'stop' }),
+    kill: () => void child.kill('SIGKILL'),
+  };
 }

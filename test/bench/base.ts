@@ -1,0 +1,154 @@
+#!/usr/bin/env node
+/** @file `npm run bench:base`: the paper's model at its real size, from building to training steps. */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { UserError } from '../../graph-builder/errors.js';
+import { trainInChild } from '../../runtime/node/train-in-child.js';
+import { trainDefaults } from '../../runtime/node/train-options.js';
+import { readManifest, weightsPath } from '../../training-artifacts/graphs/manifest.js';
+import { median } from './measure.js';
+import { watchMemory } from './memory.js';
+import { formatSection, type Row } from './table.js';
+
+const HELP = `npm run bench:base -- [options]
+  --steps N       training steps a row (default: 3); the median is printed
+  --batch-size N  questions a step, each on an image of its own (default: 2)
+  --rows NAMES    comma-separated 'variant placement' pairs, e.g. 'lora-r8 F/P/P,ia3 F/P/P'
+  --preset NAME   default: miss-base
+  --json          print JSON
+Builds each row with the same random weights and trains it on VQA-RAD at the preset's image size. The largest
+row needs 15 GB of memory, the folder for temporary files 6 GB.`;
+
+/** Four placements of LoRA, and a row of each other method. */
+const defaultRows = [
+  'lora-r8 F/P/P',
+  'lora-r8 P/P/P',
+  'lora-r8 T/P/P',
+  'lora-r8 T/T/P',
+  'prefix-n10 F/P/P',
+  'ia3 F/P/P',
+  'ptv2-n10 F/P/P',
+];
+
+interface Options {
+  readonly steps: number;
+  readonly batchSize: number;
+  readonly preset: string;
+}
+
+/** Runs build-graph as users do. */
+async function build(args: readonly string[]): Promise<{ seconds: number; peakBytes: number }> {
+  const started = performance.now();
+  const bin = new URL('../../runtime/node/cli/bin/build-graph.js', import.meta.url).pathname;
+  const child = spawn(process.execPath, [bin, ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const memory = watchMemory(child.pid!);
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  if (code !== 0) throw new Error(`build-graph ended with code ${code}`);
+  return { seconds: (performance.now() - started) / 1000, peakBytes: memory.stop() };
+}
+
+/** Trains a run for some steps in the trainer's own process. */
+async function train(
+  run: string,
+  { steps, batchSize }: Options,
+): Promise<{ seconds: number; peakBytes: number }> {
+  const seconds: number[] = [];
+  const options = {
+    ...trainDefaults,
+    batchSize,
+    limit: steps * batchSize,
+    epochs: 1,
+    evalEvery: 0,
+    lr: 1e-5,
+  };
+  const training = trainInChild({ run, options, resume: false }, (event) => {
+    if (event.type === 'step') seconds.push(batchSize / event.samplesPerSecond);
+  });
+  const memory = watchMemory(training.pid);
+  await training.finished;
+  return { seconds: median(seconds), peakBytes: memory.stop() };
+}
+
+const gigabytes = (bytes: number): number => bytes / 1e9;
+
+async function measureRow(name: string, weights: string, folder: string, options: Options): Promise<Row> {
+  const [variant, placement] = name.split(' ') as [string, string];
+  const run = join(folder, name.replace(/\W+/g, '-'));
+  const flags = ['--variant', variant, '--placement', placement, '--preset', options.preset];
+  const built = await build([...flags, '--out', folder, '--name', basename(run), '--weights', weights]);
+  const trained = await train(run, options);
+  const { trainable } = readManifest(run).parameters;
+  rmSync(run, { recursive: true });
+  return {
+    row: name,
+    'trainable M': trainable / 1e6,
+    'build s': built.seconds,
+    's/step': trained.seconds,
+    'samples/s': options.batchSize / trained.seconds,
+    'peak GB': gigabytes(trained.peakBytes),
+  };
+}
+
+function options() {
+  const { values } = parseArgs({
+    options: {
+      steps: { type: 'string', default: '3' },
+      'batch-size': { type: 'string', default: '2' },
+      rows: { type: 'string', default: defaultRows.join() },
+      preset: { type: 'string', default: 'miss-base' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  const count = (name: 'steps' | 'batch-size'): number => {
+    const value = Number(values[name]);
+    if (Number.isInteger(value) && value >= 1) return value;
+    throw new UserError(`'${values[name]}' is not a count`, `--${name}`, 'give a whole number from 1');
+  };
+  return { ...values, steps: count('steps'), batchSize: count('batch-size'), rows: values.rows.split(',') };
+}
+
+async function main(): Promise<void> {
+  const { rows, json, help, ...chosen } = options();
+  if (help) return console.log(HELP);
+  const folder = mkdtempSync(join(tmpdir(), 'mile-ort-base-'));
+  try {
+    // random weights are written once and shared by all rows
+    const first = join(folder, 'weights');
+    const made = await build([
+      '--variant',
+      'lora-r8',
+      '--preset',
+      chosen.preset,
+      '--weights',
+      'random',
+      '--out',
+      folder,
+      '--name',
+      'weights',
+    ]);
+    const weights = weightsPath(first, readManifest(first));
+    const title = `${chosen.preset}, batch ${chosen.batchSize}, ${cpus().length} CPUs (${cpus()[0]?.model}); random weights and graphs written in ${made.seconds.toFixed(0)} s with ${gigabytes(made.peakBytes).toFixed(2)} GB`;
+    const measured: Row[] = [];
+    for (const row of rows) {
+      measured.push(await measureRow(row.trim(), weights, folder, chosen));
+      if (!json) console.error(Object.values(measured.at(-1)!).join('  '));
+    }
+    console.log(
+      json ? JSON.stringify({ title, rows: measured }, null, 2) : formatSection({ title, rows: measured }),
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof UserError)) throw error; // a bug of ours: here the stack helps
+  console.error(error.message);
+  process.exitCode = 2;
+}
