@@ -7,12 +7,13 @@ import { parseArgs } from 'node:util';
 import { UserError } from '../../graph-builder/errors.js';
 import { runtimeVersion } from '../../runtime/node/ort.js';
 import { blockPair, profilePair } from './block-pair.js';
+import { dropoutCost } from './dropout.js';
 import type { BenchOptions } from './measure.js';
 import { formatSection, type Row, type Section } from './table.js';
 import { trainingStep } from './training-step.js';
 
 const HELP = `npm run bench -- [options]
-  --only NAMES   comma-separated parts: blocks, tiny, denormals, profile (default: the first three)
+  --only NAMES   comma-separated parts: blocks, tiny, dropout, denormals, profile (default: all but the last)
   --repeats N    measurements of each thing, in turn (default: 7); the median is printed
   --threads N    threads inside an operator (default: the CPUs); 1 is steadier on a busy machine
   --json         print JSON
@@ -37,6 +38,7 @@ async function denormals(repeats: number): Promise<Section> {
 const parts: Record<string, (options: BenchOptions) => Promise<readonly Section[]>> = {
   blocks: async (options) => [await blockPair(1, options), await blockPair(2, options)],
   tiny: async (options) => [await trainingStep(options)],
+  dropout: async (options) => [await dropoutCost(options)],
   denormals: async ({ repeats }) => [await denormals(repeats)],
   profile: async () => [await profilePair(2)],
 };
@@ -44,7 +46,7 @@ const parts: Record<string, (options: BenchOptions) => Promise<readonly Section[
 function options() {
   const { values } = parseArgs({
     options: {
-      only: { type: 'string', default: 'blocks,tiny,denormals' },
+      only: { type: 'string', default: 'blocks,tiny,dropout,denormals' },
       repeats: { type: 'string', default: '7' },
       threads: { type: 'string', default: String(cpus().length) },
       json: { type: 'boolean', default: false },

@@ -3,7 +3,7 @@ import { differentiate } from '../../graph-builder/gradients/differentiate.js';
 import { prune, verify } from '../../graph-builder/ir/graph.js';
 import type { Graph } from '../../graph-builder/ir/types.js';
 import { presetConfig } from '../../graph-builder/models/config.js';
-import { lossGraph } from '../../graph-builder/models/miss.js';
+import { lossGraph, REFERENCE_DROPOUT } from '../../graph-builder/models/miss.js';
 import { parseVariant } from '../../graph-builder/variant/parse.js';
 import { applyVariant, dropoutRates } from '../../graph-builder/variant/variant.js';
 import { adamWDefaults } from '../../runtime/core/adamw.js';
@@ -14,11 +14,18 @@ import { trainableTensors } from './sessions.js';
 
 const config = presetConfig('miss-tiny');
 
-/** The training graph of a variant, dropout included. */
-export function tinyGraph(name: string, placement?: string): Graph {
+/** The training graph of a variant, with the reference's dropout or without any. */
+export function tinyGraph(name: string, placement?: string, dropout = true): Graph {
   const base = lossGraph(config);
-  const variant = parseVariant(name, base.parameters, placement ? { placement } : {});
-  const forward = applyVariant(lossGraph(config, dropoutRates(variant)), variant, 'training');
+  const variant = parseVariant(name, base.parameters, {
+    ...(placement && { placement }),
+    ...(!dropout && { dropout: 0 }),
+  });
+  const forward = applyVariant(
+    lossGraph(config, dropoutRates(variant, dropout ? REFERENCE_DROPOUT : 0)),
+    variant,
+    'training',
+  );
   return prune(verify(differentiate(forward, { loss: forward.outputs.loss! })));
 }
 

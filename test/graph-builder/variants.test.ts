@@ -1,12 +1,12 @@
 /** @file What every method must do: step 0, what prefixes change, dropout, mixtures, what is said about wrong ones. */
 import { describe, expect, test } from 'vitest';
 import { RewriteError, UserError } from '../../graph-builder/errors.js';
-import { verify } from '../../graph-builder/ir/graph.js';
+import { prune, verify } from '../../graph-builder/ir/graph.js';
 import type { Graph } from '../../graph-builder/ir/types.js';
 import { moduleOf } from '../../graph-builder/models/config.js';
 import { logitsGraph, lossGraph } from '../../graph-builder/models/miss.js';
 import { parseVariant, type VariantOptions } from '../../graph-builder/variant/parse.js';
-import { applyVariant, placementOf } from '../../graph-builder/variant/variant.js';
+import { applyVariant, dropoutRates, placementOf } from '../../graph-builder/variant/variant.js';
 import { type Feeds, float32, floats, int32, type Tensor } from '../../runtime/core/session.js';
 import { initialValues, rowNorms } from '../../training-artifacts/weights/initialise.js';
 import { goldenConfig, goldenFeeds, maxDifference, openGraph, readTensors } from '../support/golden.js';
@@ -143,6 +143,21 @@ describe('mixtures', () => {
     const variant = parse('lora-r4', { placement: 'F/P/P', sites: 'text_decoder.**.self.query.weight' });
     expect(Object.values(variant.modules).map((t) => t.method)).toEqual(['frozen', 'frozen', 'lora']);
   });
+});
+
+test('frozen modules have no dropout unless the reference’s way is asked for', () => {
+  const variant = parse('lora-r4', { placement: 'F/P/P' });
+  expect(dropoutRates(variant)).toEqual({ text_encoder: 0.1, text_decoder: 0.1 });
+  expect(dropoutRates(variant, 0.1, true)).toEqual({
+    visual_encoder: 0.1,
+    text_encoder: 0.1,
+    text_decoder: 0.1,
+  });
+  const seeded = (frozenToo: boolean) =>
+    prune(lossGraph(goldenConfig, dropoutRates(variant, 0.1, frozenToo))).inputs.some(
+      (v) => v.name === 'image_seed',
+    );
+  expect([seeded(false), seeded(true)]).toEqual([false, true]);
 });
 
 describe('what does not fit', () => {

@@ -204,7 +204,7 @@ def no_question_mask_decoder(model, batch):
 
 
 def no_causal_mask(model, batch):
-    def padding_only(past_key_values, **arguments):
+    def padding_only(past_key_values=None, cache=None, **arguments):  # as 5.23 and 5.24 call it
         return modeling_blip_text.create_bidirectional_mask(**arguments)
 
     with patched(modeling_blip_text, create_causal_mask=padding_only):

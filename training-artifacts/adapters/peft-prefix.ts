@@ -36,7 +36,7 @@ export const prefixFormat: PeftFormat<PrefixSettings> = {
     // the table is projected already
     prefix_projection: false,
     token_dim: hidden,
-    ...(module === 'text_decoder' && { task_type: 'CAUSAL_LM' }),
+    ...(module === 'text_decoder' && { auto_mapping: null, task_type: 'CAUSAL_LM' }),
   }),
   write(_module, settings, tensors) {
     const { embedding } = prefixNames(settings.sites);

@@ -1,7 +1,7 @@
 /** @file Adapter folders against the ones that PEFT saved (test/oracles/peft). */
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { FileError } from '../../../graph-builder/errors.js';
 import { moduleNames } from '../../../graph-builder/models/config.js';
 import type { Variant } from '../../../graph-builder/variant/variant.js';
@@ -13,8 +13,8 @@ import {
   withSafetensors,
   writeSafetensors,
 } from '../../../training-artifacts/weights/safetensors-file.js';
-import { oracle } from '../../support/golden.js';
-import { goldenAdapters, goldenContents, temporaryFolder } from './support.js';
+import { maxDifference, oracle } from '../../support/golden.js';
+import { goldenAdapters, goldenContents, temporaryFolder, variantContents } from './support.js';
 
 type Config = Record<string, unknown> & {
   target_modules: string | string[];
@@ -35,6 +35,21 @@ function written(placement: string): string {
   writeAdapterFolder(folder, goldenContents(placement));
   return folder;
 }
+
+/** Modules with their sites in one order. */
+const sorted = (modules: Variant['modules']) =>
+  Object.fromEntries(
+    Object.entries(modules).map(([m, t]) => [
+      m,
+      'sites' in t
+        ? {
+            ...t,
+            sites: [...t.sites].sort(),
+            ...('feedforward' in t && { feedforward: [...t.feedforward].sort() }),
+          }
+        : t,
+    ]),
+  );
 
 test('reads what PEFT wrote', () => {
   const { modules, tensors } = readAdapterFolder(golden);
@@ -57,6 +72,80 @@ test.each(moduleNames)('writes %s as PEFT does', (module) => {
   expect([...targets].sort()).toEqual([...paths].sort());
 });
 
+describe.each([
+  ['ia3', 'P/P/P', 'golden-ia3', moduleNames],
+  ['dora-r4', 'P/P/P', 'golden-dora', moduleNames],
+  ['ptv2-n10', 'F/F/P', 'golden-ptv2', ['text_decoder']],
+  ['prefix-n10', 'F/F/P', 'golden-prefix', ['text_decoder']],
+] as const)('%s at %s against %s', (name, placement, folderName, modules) => {
+  const saved = oracle(`peft/${folderName}`);
+  const contents = variantContents(name, placement);
+
+  test.each(modules)('writes %s as PEFT does', (module) => {
+    const folder = temporaryFolder();
+    writeAdapterFolder(folder, contents);
+    expect(weightsOf(folder, module).shapes).toEqual(weightsOf(saved, module).shapes);
+    for (const [key, bytes] of Object.entries(weightsOf(folder, module).bytes)) {
+      const [ours, theirs] = [bytes, weightsOf(saved, module).bytes[key]!].map(
+        (b) => new Float32Array(b.buffer),
+      );
+      // PEFT projects its table in float32
+      expect(maxDifference(ours!, theirs!), key).toBeLessThanOrEqual(name === 'prefix-n10' ? 2e-6 : 0);
+    }
+    const {
+      target_modules: targets,
+      feedforward_modules: fed,
+      base_model_name_or_path: _base,
+      prefix_projection: _projected,
+      lora_dropout: _dropout,
+      ...config
+    } = configOf(folder, module);
+    expect(configOf(saved, module)).toMatchObject(config);
+    // PEFT lists ends of paths, we full ones: the same sites
+    const ends = (list: unknown) =>
+      new Set((list as string[] | undefined)?.map((path) => path.split('.').at(-1)));
+    expect(ends(targets)).toEqual(ends(configOf(saved, module).target_modules));
+    if (fed) expect((fed as string[]).length).toBeGreaterThan(0);
+  });
+
+  test('reads what PEFT wrote', () => {
+    const read = readAdapterFolder(saved);
+    for (const module of modules) {
+      const {
+        method,
+        sites: own,
+        ...ours
+      } = contents.variant.modules[module] as unknown as Record<string, unknown> & {
+        sites: string[];
+      };
+      const theirs = read.modules[module] as unknown as Record<string, unknown> & { sites: string[] };
+      // a projected table is one that P-tuning v2 could have trained
+      expect(theirs.method).toBe(method === 'prefix' ? 'ptv2' : method);
+      expect([...theirs.sites].sort()).toEqual([...own].sort());
+      const { feedforward, ...others } = ours;
+      expect(theirs).toMatchObject(others);
+      if (feedforward)
+        expect(new Set(theirs.feedforward as string[])).toEqual(new Set(feedforward as string[]));
+    }
+    if (name === 'prefix-n10') return;
+    expect(new Map([...read.tensors].sort())).toEqual(new Map([...contents.tensors].sort()));
+  });
+});
+
+test.each([
+  ['rslora-r4', 'P/P/P'],
+  ['dora-r4', 'F/P/P'],
+  ['ia3', 'P/P/P'],
+  ['ptv2-n10', 'F/P/P'],
+])('reads back what it wrote of %s at %s', (name, placement) => {
+  const contents = variantContents(name, placement);
+  const folder = temporaryFolder();
+  writeAdapterFolder(folder, contents);
+  const read = readAdapterFolder(folder);
+  expect(sorted(read.modules)).toEqual(sorted(contents.variant.modules));
+  expect(new Map([...read.tensors].sort())).toEqual(new Map([...contents.tensors].sort()));
+});
+
 test.each(moduleNames)('writes %s, wholly trained, as PEFT does', (module) => {
   const folder = written('T/T/T');
   const { shapes, ...expected } = (readJson(oracle('peft/whole.golden.json')) as Record<string, Config>)[
@@ -65,21 +154,6 @@ test.each(moduleNames)('writes %s, wholly trained, as PEFT does', (module) => {
   expect(weightsOf(folder, module).shapes).toEqual(shapes);
   expect(configOf(folder, module)).toMatchObject(expected);
 });
-
-/** Modules with their sites in one order. */
-const sorted = (modules: Variant['modules']) =>
-  Object.fromEntries(
-    Object.entries(modules).map(([m, t]) => [
-      m,
-      'sites' in t
-        ? {
-            ...t,
-            sites: [...t.sites].sort(),
-            ...('feedforward' in t && { feedforward: [...t.feedforward].sort() }),
-          }
-        : t,
-    ]),
-  );
 
 test.each(['F/P/P', 'P/P/P', 'T/T/P', 'P/F/T', 'T/T/T'])('reads back what it wrote at %s', (placement) => {
   const { variant, tensors } = goldenContents(placement);

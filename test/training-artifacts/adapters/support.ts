@@ -11,6 +11,7 @@ import { placementOf } from '../../../graph-builder/variant/variant.js';
 import { floats } from '../../../runtime/core/session.js';
 import type { AdapterContents } from '../../../training-artifacts/adapters/peft-folder.js';
 import { goldenConfig, readTensors } from '../../support/golden.js';
+import { variantTensors } from '../../support/variants.js';
 
 export const baseParameters = lossGraph(goldenConfig).parameters;
 
@@ -22,6 +23,19 @@ const stored = (path: string): [string, AdapterTensor][] =>
 
 export const goldenAdapters = new Map(stored('lora/adapters.safetensors'));
 const goldenWeights = new Map(stored('blip/weights.safetensors'));
+
+/** A variant of test/oracles/variants with its adapters where the placement has P. */
+export function variantContents(name: string, placement: string): AdapterContents {
+  const variant = parseVariant(name, baseParameters, { placement });
+  const modes = placementOf(variant);
+  const tensors = Object.entries(variantTensors(name)).filter(([n]) => modes[moduleOf(n)] === 'P');
+  return {
+    variant,
+    tensors: new Map(tensors.map(([n, t]) => [n, { shape: t.dims, data: floats(t) as Float32Array }])),
+    baseModel: 'mile-ort/miss-tiny',
+    textHeads: goldenConfig.textHeads,
+  };
+}
 
 /** LoRA of rank 4 where the placement has P, the golden base weights where it has T. */
 export function goldenContents(placement: string): AdapterContents {
