@@ -28,4 +28,16 @@ export const activations = {
       return g.mul(dy, g.add(cdf, g.mul(g.mul(x, 1 / Math.sqrt(2 * Math.PI)), density)));
     },
   ],
+  Relu: ({ g, y, dy }) => [() => g.op('Where', [g.op('Less', [g.scalar(0), y], {}), dy, g.scalar(0)], {})],
+  LeakyRelu: ({ g, inputs: [x], attrs: { alpha }, dy }) => [
+    () => g.op('Where', [g.op('Less', [g.scalar(0), x], {}), dy, g.mul(dy, alpha)], {}),
+  ],
+  // dx = dy · y·(1 − y)
+  Sigmoid: ({ g, y, dy }) => [() => g.mul(dy, g.sub(y, g.mul(y, y)))],
+  // what was not cut off passes
+  Clip: ({ g, inputs: [x], y, dy }) => [
+    () => g.op('Where', [g.op('Equal', [x, y], {}), dy, g.scalar(0)], {}),
+    null,
+    null,
+  ],
 } satisfies Partial<GradientRules>;

@@ -1,28 +1,11 @@
 /** @file Reverse-mode automatic differentiation: graph in, graph with gradients out. */
+import { ShapeError, UserError } from '../errors.js';
 import { GraphBuilder } from '../ir/builder.js';
 import { sameShape } from '../ir/dim.js';
 import type { Graph, Node, Value } from '../ir/types.js';
 import type { OpName } from '../ops/registry.js';
-import { activations } from './activations.js';
-import { arithmetic } from './arithmetic.js';
-import { indexing } from './indexing.js';
-import { linear } from './linear.js';
-import { logic } from './logic.js';
-import { normalization } from './normalization.js';
-import { reductions } from './reductions.js';
-import type { Contribution, GradientRule, GradientRules } from './rule.js';
-import { shapes } from './shapes.js';
-
-const rules: GradientRules = {
-  ...activations,
-  ...arithmetic,
-  ...indexing,
-  ...linear,
-  ...logic,
-  ...normalization,
-  ...reductions,
-  ...shapes,
-};
+import { CONSTANT, type Contribution, type GradientRule, NoGradient } from './rule.js';
+import { rules } from './rules.js';
 
 /** Sums `dy` over the axes along which `shape` was broadcast. */
 function unbroadcast(g: GraphBuilder, dy: Value, shape: Value['shape']): Value {
@@ -69,6 +52,46 @@ function dependents(graph: Graph, sources: readonly Value[]): Set<Value> {
   return result;
 }
 
+const refusal = (node: Node, why: string, remedy: string, cause?: unknown): UserError =>
+  new UserError(
+    `${node.op} has no gradient here: ${why}`,
+    `node ${node.name ?? node.outputs[0]!.name}`,
+    remedy,
+    { cause },
+  );
+
+type Thunks = readonly ((() => Contribution) | null)[];
+
+/** What `node`'s rule says of its inputs; nothing where the operator is constant almost everywhere. */
+function thunksOf(
+  g: GraphBuilder,
+  node: Node,
+  dys: readonly (Value | undefined)[],
+  zero: () => Value,
+): Thunks {
+  const rule = rules[node.op];
+  if (rule === CONSTANT) return [];
+  if (typeof rule === 'object') {
+    throw refusal(node, rule.refused, 'freeze the parameters before it, or export the model without it');
+  }
+  const { inputs, attrs, outputs } = node;
+  const dy = dys.find((d) => d !== undefined);
+  const context = { g, inputs, attrs, outputs, y: outputs[0]!, dy, dys, zero };
+  const call = rule as unknown as GradientRule<OpName>;
+  return call(context as unknown as Parameters<typeof call>[0]) as Thunks;
+}
+
+/** Runs a part of a rule; what a model from elsewhere may bring about is told with its node. */
+function explained<T>(node: Node, part: () => T): T {
+  try {
+    return part();
+  } catch (error) {
+    if (error instanceof NoGradient || error instanceof ShapeError)
+      throw refusal(node, error.what, error.remedy, error);
+    throw error;
+  }
+}
+
 function backward(
   g: GraphBuilder,
   node: Node,
@@ -76,22 +99,18 @@ function backward(
   needed: Set<Value>,
   zero: () => Value,
 ): void {
+  const isNeeded = (v: Value | undefined) => v !== undefined && needed.has(v) && v.dtype === 'float32';
+  if (!node.inputs.some(isNeeded)) return;
   const dys = node.outputs.map((v) => gradients.of(v));
-  const dy = dys[0] ?? dys.find((d) => d !== undefined);
-  if (!dy) return;
-  const { inputs, attrs, outputs } = node;
-  const rule = rules[node.op] as unknown as GradientRule<OpName>;
-  const context = { g, inputs, attrs, outputs, y: outputs[0]!, dy, dys, zero };
-  const thunks = rule(context as unknown as Parameters<typeof rule>[0]) as readonly (
-    | (() => Contribution)
-    | null
-  )[];
-  inputs.forEach((input, i) => {
+  if (dys.every((d) => d === undefined)) return;
+  const thunks = explained(node, () => thunksOf(g, node, dys, zero));
+  node.inputs.forEach((input, i) => {
     const thunk = thunks[i];
-    if (!input || !needed.has(input) || input.dtype !== 'float32' || !thunk) return;
-    const contribution = thunk();
+    if (!input || !isNeeded(input) || !thunk) return;
+    const contribution = explained(node, thunk);
     if ('addTo' in contribution) {
-      gradients.contribute(input, contribution);
+      const addTo = (sum: Value | undefined) => explained(node, () => contribution.addTo(sum));
+      gradients.contribute(input, { addTo });
       return;
     }
     const part = unbroadcast(g, contribution, input.shape);
@@ -117,7 +136,8 @@ export interface DifferentiateOptions {
  * denormal numbers; the optimizer divides it out. Nothing is emitted below the first trainable parameter.
  *
  * @returns the graph with its own outputs and the gradients.
- * @throws {Error} when the loss does not depend on a trainable parameter.
+ * @throws {UserError} when the loss does not depend on a trainable parameter, or passes an operator without
+ * a gradient on the way to it.
  */
 export function differentiate(graph: Graph, { loss, wrt }: DifferentiateOptions): Graph {
   if (loss.shape.length > 0 || loss.dtype !== 'float32') {
@@ -138,7 +158,10 @@ export function differentiate(graph: Graph, { loss, wrt }: DifferentiateOptions)
   const outputs: Record<string, Value> = { ...graph.outputs };
   for (const source of sources) {
     const gradient = g.within('backward', () => gradients.of(source));
-    if (!gradient) throw new Error(`internal: the loss does not depend on ${source.name}`);
+    if (!gradient) {
+      const remedy = 'freeze it: no step would change it';
+      throw new UserError(`the loss does not depend on ${source.name}`, source.name, remedy);
+    }
     outputs[`${source.name}.grad`] = gradient;
   }
   return g.finish(outputs);

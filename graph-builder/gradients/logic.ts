@@ -1,11 +1,16 @@
 /** @file Gradients of comparisons, selection and conversion. */
-import type { GradientRules } from './rule.js';
+import { CONSTANT, type GradientRules } from './rule.js';
 
 export const logic = {
-  Equal: () => [null, null], // constant almost everywhere
-  Less: () => [null, null],
-  GreaterOrEqual: () => [null, null],
-  Identity: () => [null], // the IR's stop-gradient
+  Equal: CONSTANT,
+  Less: CONSTANT,
+  LessOrEqual: CONSTANT,
+  Greater: CONSTANT,
+  GreaterOrEqual: CONSTANT,
+  And: CONSTANT,
+  Or: CONSTANT,
+  Not: CONSTANT,
+  Identity: CONSTANT, // the IR's stop-gradient
   Where: ({ g, inputs: [condition], dy }) => [
     null,
     () => g.op('Where', [condition, dy, g.scalar(0)], {}),

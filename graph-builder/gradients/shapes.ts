@@ -2,7 +2,9 @@
 import type { GraphBuilder } from '../ir/builder.js';
 import { END } from '../ir/dim.js';
 import type { Shape, Value } from '../ir/types.js';
-import type { GradientRules } from './rule.js';
+import { type GradientRules, NoGradient } from './rule.js';
+
+const FIX_AXIS = 'export the model with this axis fixed';
 
 /**
  * Where each part of a concatenation lies if one of them, of unknown length, is counted around: parts before it
@@ -11,7 +13,7 @@ import type { GradientRules } from './rule.js';
 function rangesOf(lengths: Shape): (readonly [start: number, end: number])[] | undefined {
   const open = lengths.flatMap((n, i) => (typeof n === 'string' ? [i] : []));
   if (open.length === 0) return undefined;
-  if (open.length > 1) throw new Error(`internal: Concat of symbolic lengths ${lengths}`);
+  if (open.length > 1) throw new NoGradient(`lengths ${lengths} are not known`, FIX_AXIS);
   const total = (parts: Shape) => (parts as readonly number[]).reduce((s, n) => s + n, 0);
   return lengths.map((_, i) => {
     const before = () => total(lengths.slice(0, i));
@@ -65,7 +67,7 @@ export const shapes = {
         const [start, end] = [starts[i]!, ends[i]!];
         const fromFront = (n: number) => (n < 0 ? Math.max(n + (length as number), 0) : n);
         if (typeof length === 'string' && (start < 0 || (end > 0 && end < END)))
-          throw new Error(`internal: no gradient of Slice over the symbolic axis ${length}`);
+          throw new NoGradient(`the length ${length} is not known`, FIX_AXIS);
         const before = fromFront(start);
         const after =
           typeof length === 'string' ? (end === END ? 0 : -end) : length - Math.min(fromFront(end), length);

@@ -1,4 +1,5 @@
 /** @file Builds a graph node by node. Equal nodes are made once; nothing is changed in place. */
+import { ShapeError } from '../errors.js';
 import { describe, formatAttributes, type Inputs } from '../ops/define.js';
 import { type AttrsOf, definitionOf, type InputsOf, type OpName } from '../ops/registry.js';
 import { sameShape } from './dim.js';
@@ -206,7 +207,10 @@ export class GraphBuilder {
       return this.op('Reshape', [x], { shape: target.map((d: Dim) => (typeof d === 'string' ? -1 : d)) });
     }
     const fed = this.inputs.find((v) => v.describes && sameShape(v.describes, shape));
-    if (!fed) throw new Error(`internal: no shape input describes [${shape}], ${describe('Reshape', [x])}`);
+    if (!fed) {
+      const remedy = 'export the model with one of the axes fixed';
+      throw new ShapeError(`no shape input describes [${shape}]`, describe('Reshape', [x]), remedy);
+    }
     return this.op('Reshape', [x, fed], {});
   }
 

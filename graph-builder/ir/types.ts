@@ -64,6 +64,8 @@ export interface Node<Op extends OpName = OpName> {
   readonly inputs: readonly (Value | undefined)[];
   readonly attrs: AttrsOf<Op>;
   readonly outputs: readonly Value[];
+  /** in the file that the graph was read from, if that names it otherwise than its first output */
+  readonly name?: string;
 }
 
 /** A rewrite returns a new graph that shares every node it did not touch. */

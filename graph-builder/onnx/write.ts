@@ -21,6 +21,8 @@ export interface WriteOptions {
 }
 
 const IR_VERSION = 8;
+/** tells files of ours from others: see read.ts */
+export const PRODUCER = 'mile-ort';
 const OPSETS = { '': 18, 'com.microsoft': 1 } as const;
 /** The dtype of attributes that ONNX wants as a tensor input. */
 const ATTRIBUTE_DTYPE: DType = 'int64';
@@ -150,7 +152,7 @@ export function writeOnnx(whole: Graph, { name, weights, metadata = {} }: WriteO
   };
   const model = onnxProto.onnx.ModelProto.create({
     irVersion: IR_VERSION,
-    producerName: 'mile-ort',
+    producerName: PRODUCER,
     opsetImport: Object.entries(OPSETS).map(([domain, version]) => ({ domain, version })),
     metadataProps: Object.entries(properties).map(([key, value]) => ({ key, value })),
     graph: {

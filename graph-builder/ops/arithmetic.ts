@@ -6,11 +6,12 @@ const binary = (op: string) => defineOp<Binary>({ infer: (inputs) => [broadcastT
 const unary = () =>
   defineOp<Unary>({ infer: ([x]: readonly [Value]) => [{ dtype: x.dtype, shape: x.shape }] });
 
-/** Source: ONNX operators of the same names, opsets 13 and 14. */
+/** Source: ONNX operators of the same names, opsets 13 to 15. */
 export const Add = binary('Add');
 export const Sub = binary('Sub');
 export const Mul = binary('Mul');
 export const Div = binary('Div');
+export const Pow = binary('Pow');
 export const Neg = unary();
 export const Exp = unary();
 export const Log = unary();

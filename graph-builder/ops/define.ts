@@ -74,3 +74,6 @@ export function reducedShape(shape: Shape, { axes, keepdims }: ReduceAttrs): Sha
   const gone = new Set(axes.map((a) => (a < 0 ? a + shape.length : a)));
   return keepdims ? shape.map((d, i) => (gone.has(i) ? 1 : d)) : shape.filter((_, i) => !gone.has(i));
 }
+
+/** Elements of the input between the first and the last that a window of `size` reads, both included. */
+export const reach = (size: number, dilation: number): number => dilation * (size - 1) + 1;

@@ -9,7 +9,12 @@ const comparison = (op: string) =>
 /** Source: ONNX operators of the same names, opset 16 and before. */
 export const Equal = comparison('Equal');
 export const Less = comparison('Less');
+export const LessOrEqual = comparison('LessOrEqual');
+export const Greater = comparison('Greater');
 export const GreaterOrEqual = comparison('GreaterOrEqual');
+export const And = comparison('And');
+export const Or = comparison('Or');
+export const Not = defineOp<Unary>({ infer: ([x]) => [{ dtype: x.dtype, shape: x.shape }] });
 
 /** `condition ? x : y`, all broadcast. Source: ONNX operator Where, opset 16. */
 export const Where = defineOp<readonly [Value, Value, Value]>({

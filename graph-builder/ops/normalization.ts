@@ -32,3 +32,29 @@ export const LayerNormalization = defineOp<
     return [{ dtype: x.dtype, shape: x.shape }, statistics, statistics];
   },
 });
+
+/**
+ * Batch normalisation by stored statistics, channels on axis 1: the form of evaluation.
+ *
+ *   y = (x − mean) / √(variance + epsilon) · scale + bias
+ *
+ * Shapes: x [batch, channels, ...]; scale, bias, mean and variance [channels].
+ * Source: ONNX operator BatchNormalization, opset 15, training_mode 0.
+ */
+export const BatchNormalization = defineOp<
+  readonly [Value, Value, Value, Value, Value],
+  { readonly epsilon: number }
+>({
+  floats: ['epsilon'],
+  infer: (inputs) => {
+    const [x, ...rows] = inputs;
+    if (x.shape.length < 2 || rows.some((v) => !sameShape(v.shape, [x.shape[1]!]))) {
+      throw new ShapeError(
+        'scale, bias, mean and variance must have one number a channel',
+        describe('BatchNormalization', inputs),
+        `pass vectors of length ${x.shape[1]}`,
+      );
+    }
+    return [{ dtype: x.dtype, shape: x.shape }];
+  },
+});

@@ -1,5 +1,5 @@
 /** @file Reductions over fixed axes. */
-import { axisOf, defineOp, type ReduceAttrs, reducedShape, type Unary } from './define.js';
+import { axisOf, type Binary, defineOp, type ReduceAttrs, reducedShape, type Unary } from './define.js';
 
 const reduction = (op: string) =>
   defineOp<Unary, ReduceAttrs>({
@@ -16,3 +16,12 @@ export const ReduceMean = reduction('ReduceMean');
 export const ReduceMax = reduction('ReduceMax');
 /** log Σ exp(x), without overflow. */
 export const ReduceLogSumExp = reduction('ReduceLogSumExp');
+
+/**
+ * Sums of the elements up to each one, along the axis that an integer scalar names.
+ *
+ * Source: ONNX operator CumSum, opset 14.
+ */
+export const CumSum = defineOp<Binary, { readonly exclusive: 0 | 1; readonly reverse: 0 | 1 }>({
+  infer: ([x]) => [{ dtype: x.dtype, shape: x.shape }],
+});

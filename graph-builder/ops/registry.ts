@@ -1,6 +1,7 @@
 /** @file All operators. The export's name is the ONNX name. */
 import * as activations from './activations.js';
 import * as arithmetic from './arithmetic.js';
+import * as convolution from './convolution.js';
 import type { Inputs, OpDefinition } from './define.js';
 import * as indexing from './indexing.js';
 import * as linear from './linear.js';
@@ -13,6 +14,7 @@ export const ops = {
   ...arithmetic,
   ...activations,
   ...linear,
+  ...convolution,
   ...normalization,
   ...reductions,
   ...shapes,

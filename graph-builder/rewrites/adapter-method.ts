@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { RewriteError } from '../errors.js';
 import type { GraphBuilder } from '../ir/builder.js';
 import type { Graph, Parameter } from '../ir/types.js';
-import { globToRegExp } from './glob.js';
+import { globToRegExp, splitGlobs } from './glob.js';
 
 export type GraphMode =
   /** adapters at their rank and scaling, dropout on */
@@ -111,14 +111,16 @@ export function chooseSites(
   sites: string,
   presets: Readonly<Record<string, readonly string[]>>,
 ): string[] {
-  const globs = Object.hasOwn(presets, sites) ? presets[sites]! : sites.split(',').map((s) => s.trim());
-  const patterns = globs.map(globToRegExp);
-  const matched = weights.filter((p) => patterns.some((r) => r.test(p.name))).map((p) => p.name);
+  const matching = (globs: readonly string[]): string[] => {
+    const patterns = globs.map(globToRegExp);
+    return weights.filter((p) => patterns.some((r) => r.test(p.name))).map((p) => p.name);
+  };
+  const matched = matching(Object.hasOwn(presets, sites) ? presets[sites]! : splitGlobs(sites));
   if (matched.length > 0) return matched;
   const near = [...new Set(weights.map((p) => family(p.name)))]
     .sort((a, b) => likeness(sites, b) - likeness(sites, a))
     .slice(0, 6);
-  const known = Object.keys(presets);
+  const known = Object.keys(presets).filter((name) => matching(presets[name]!).length > 0);
   throw new RewriteError(
     `the pattern '${sites}' matches no layer that this method can adapt`,
     '--sites',

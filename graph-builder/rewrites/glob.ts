@@ -15,3 +15,6 @@ export function globToRegExp(glob: string): RegExp {
   });
   return new RegExp(`^${source}$`);
 }
+
+/** Globs of a comma-separated list; commas in braces belong to their glob. */
+export const splitGlobs = (list: string): string[] => list.split(/,(?![^{]*\})/).map((glob) => glob.trim());

@@ -3,7 +3,7 @@ import { UserError } from '../errors.js';
 import type { Parameter } from '../ir/types.js';
 import { type ModuleName, moduleNames, moduleOf } from '../models/config.js';
 import type { AdapterMethod, AdapterOptions, AdapterSettings } from '../rewrites/adapter-method.js';
-import { globToRegExp } from '../rewrites/glob.js';
+import { globToRegExp, splitGlobs } from '../rewrites/glob.js';
 import { type AnyAdapter, methods } from '../rewrites/methods.js';
 import { DEFAULT_PLACEMENT, parsePlacement } from './placement.js';
 import type { ModuleTuning, Variant } from './variant.js';
@@ -130,7 +130,7 @@ function missedModules(
   weightsOf: (m: ModuleName) => readonly Parameter[],
 ): ReadonlySet<ModuleName> {
   if (!sites || !/[*.{,]/.test(sites)) return new Set();
-  const patterns = sites.split(',').map((glob) => globToRegExp(glob.trim()));
+  const patterns = splitGlobs(sites).map(globToRegExp);
   const missed = adapted.filter((m) => !weightsOf(m).some((p) => patterns.some((r) => r.test(p.name))));
   return new Set(missed.length === adapted.length ? [] : missed);
 }

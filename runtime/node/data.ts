@@ -16,7 +16,7 @@ export type DataName = (typeof dataNames)[number];
 
 export interface DataOptions {
   /** 'vqa-rad', or 'vqa-rad-base': what the shipped base weights are trained on */
-  readonly data: DataName;
+  readonly data: string;
   readonly split: SplitName;
   /** adds VQA-RAD's templated restatements to the training questions */
   readonly frame: boolean;
@@ -33,7 +33,7 @@ export interface LoadedData {
 
 /** @throws {UserError} for an unknown name. */
 export function loadData({ data, split, frame }: DataOptions): LoadedData {
-  if (!dataNames.includes(data)) {
+  if (!(dataNames as readonly string[]).includes(data)) {
     throw new UserError(`unknown data set '${data}'`, '--data', `choose from ${dataNames.join(', ')}`);
   }
   if (!splitNames.includes(split)) {

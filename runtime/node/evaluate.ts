@@ -12,12 +12,12 @@ import type { CheckpointName } from '../../training-artifacts/checkpoint/checkpo
 import { writeAtomic, writeJson } from '../../training-artifacts/files.js';
 import type { AnswerOptions } from '../core/answerer.js';
 import { predict } from '../core/predict.js';
-import { type DataName, imagePaths, loadData, tokenise } from './data.js';
+import { imagePaths, loadData, tokenise } from './data.js';
 import { ImageStore } from './images.js';
 import { openRun } from './inference.js';
 
 export interface EvaluateOptions extends AnswerOptions {
-  readonly data: DataName;
+  readonly data: string;
   readonly split: SplitName;
   /** which questions of the split */
   readonly on: 'test' | 'validation';

@@ -24,7 +24,7 @@ export function servingFeeds(values: Values, { variant, config }: Manifest): Fee
 
 export const openGraph = (
   run: string,
-  manifest: Manifest,
+  manifest: Pick<Manifest, 'weights'>,
   role: GraphRole,
   threads?: number,
 ): Promise<Session> =>

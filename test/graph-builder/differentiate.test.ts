@@ -55,7 +55,7 @@ test('a trainable parameter that the loss does not see is an error that names it
   g.parameter('lonely', [2], 'zeros', true);
   const loss = g.reduceSum(x, [0]);
   expect(() => differentiate(g.finish({ loss }), { loss })).toThrow(
-    'internal: the loss does not depend on lonely',
+    'the loss does not depend on lonely\n  where: lonely\n  to do: freeze it',
   );
 });
 

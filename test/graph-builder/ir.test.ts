@@ -160,7 +160,7 @@ describe('builder', () => {
     const { g, x } = withInputs({ x: ['batch*tokens', 8] });
     expect(g.reshape(x, x.shape)).toBe(x);
     expect(() => g.reshape(x, ['batch', 'tokens', 8])).toThrow(
-      'internal: no shape input describes [batch,tokens,8], Reshape(x float32[batch*tokens,8])',
+      'no shape input describes [batch,tokens,8]\n  where: Reshape(x float32[batch*tokens,8])',
     );
     const fed = g.shapeInput('shape', ['batch', 'tokens', 8]);
     const y = g.reshape(x, ['batch', 'tokens', 8]);

@@ -6,8 +6,12 @@ import type { Value } from '../../graph-builder/ir/types.js';
 import { withInputs } from '../support/with-inputs.js';
 
 describe('shape rules', () => {
-  const shapes = { a: [2, 3], b: [4, 5], row: [3], cube: [2, 3, 4], stack: [5, 4, 2] };
+  const shapes = {
+    ...{ a: [2, 3], b: [4, 5], row: [3], cube: [2, 3, 4], stack: [5, 4, 2] },
+    ...{ image: [1, 3, 5, 5], kernel: [4, 3, 2, 2], open: ['batch', 3, 'height', 5] },
+  };
   type Values = Record<keyof typeof shapes, Value>;
+  const window = { strides: [1, 1], pads: [0, 0, 0, 0] };
 
   test.each<[string, (g: GraphBuilder, v: Values) => unknown, string, string, string]>([
     [
@@ -142,6 +146,56 @@ describe('shape rules', () => {
       'axis 2 is out of range',
       'Gather(a float32[2,3]',
       'between -2 and 1',
+    ],
+    [
+      'Conv, channels',
+      (g, { image, kernel }) => g.op('Conv', [image, kernel], { ...window, group: 3 }),
+      'the weight reads 9 channels of 3',
+      'Conv(image float32[1,3,5,5], kernel',
+      'check group',
+    ],
+    [
+      'Conv, window',
+      (g, { image, kernel }) => g.op('Conv', [image, kernel], { ...window, dilations: [5, 5], group: 1 }),
+      'no window of [2,2] fits',
+      'Conv(image',
+      'larger input',
+    ],
+    [
+      'Conv, axes',
+      (g, { cube, kernel }) => g.op('Conv', [cube, kernel], { ...window, group: 1 }),
+      'a window of 2 axes does not fit',
+      'Conv(cube float32[2,3,4]',
+      'two pads for each axis',
+    ],
+    [
+      'Conv, an axis of unknown length',
+      (g, { open, kernel }) => g.op('Conv', [open, kernel], { ...window, group: 1 }),
+      'the length of an axis of [batch,3,height,5] is not known',
+      'Conv(open',
+      'all axes but the batch fixed',
+    ],
+    [
+      'ConvTranspose, channels',
+      (g, { image, kernel }) =>
+        g.op('ConvTranspose', [image, kernel], { ...window, group: 1, output_padding: [0, 0] }),
+      'the weight reads 4 channels of 3',
+      'ConvTranspose(image',
+      'check group',
+    ],
+    [
+      'MaxPool',
+      (g, { image }) => g.op('MaxPool', [image], { ...window, kernel_shape: [6, 6] }),
+      'no window of [6,6] fits',
+      'MaxPool(image',
+      'more padding',
+    ],
+    [
+      'BatchNormalization',
+      (g, { image, row, b }) => g.op('BatchNormalization', [image, row, row, b, row], { epsilon: 1e-5 }),
+      'one number a channel',
+      'BatchNormalization(image',
+      'length 3',
     ],
   ])('%s says what, where and what to do', (_name, build, what, place, remedy) => {
     const { g, ...values } = withInputs<keyof Values>(shapes);

@@ -24,6 +24,7 @@ class Case:
     outputs: int | list[int] = 0  # those differentiated
     output_count: int = 1
     differentiable: bool = True
+    constants: tuple[str, ...] = ()  # floats that are not differentiated
     step: float = 1e-3  # of the central differences
 
 

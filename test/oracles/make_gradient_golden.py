@@ -2,10 +2,11 @@
 
   python test/oracles/make_gradient_golden.py      (torch 2.13, onnx 1.23)
 
-Makes test/oracles/gradients.golden.json, a list of cases (gradient_cases.py), one a line:
+Makes test/oracles/gradients.golden.json, a list of cases (gradient_cases.py,
+imported_gradient_cases.py), one a line:
   name, op, domain    domain only when it is not ai.onnx
   attrs               ONNX's names; what opset 18 passes as an int64 input (axes, shape ...) stands here, too
-  inputs              [{name, shape, dtype, data, constant: true when it is an index or a condition}]
+  inputs              [{name, shape, dtype, data, constant: true when it is not differentiated}]
   outputs             index of the output differentiated
   yShape, y, dy       that output and its cotangent
   grads               one an input, null = it has none
@@ -29,6 +30,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from gradient_cases import FAMILIES, Case, grid
+from imported_gradient_cases import IMPORTED_FAMILIES
 
 OUT = Path(__file__).parent / "gradients.golden.json"
 # Opset 18 takes these as inputs, in this order, behind the data.
@@ -127,7 +129,14 @@ def checked_gradients(case: Case, run, ys, dys: dict[int, np.ndarray], tensors) 
 
 def golden(case: Case) -> dict:
     arrays, run = list(case.inputs.values()), evaluator(case)
-    tensors = [torch.tensor(x, requires_grad=case.differentiable and x.dtype == np.float64) for x in arrays]
+
+    def is_constant(name: str) -> bool:
+        return case.inputs[name].dtype != np.float64 or name in case.constants
+
+    tensors = [
+        torch.tensor(x, requires_grad=case.differentiable and not is_constant(name))
+        for name, x in case.inputs.items()
+    ]
     ys = case.formula(*tensors)
     ys = list(ys) if isinstance(ys, (tuple, list)) else [ys]
     values = [y.detach().numpy() for y in ys]
@@ -142,7 +151,7 @@ def golden(case: Case) -> dict:
     grads = checked_gradients(case, run, ys, dys, tensors)
     inputs = [
         {"name": name, "shape": list(x.shape), "dtype": dtype_of(x), "data": flat(x)}
-        | ({"constant": True} if x.dtype != np.float64 else {})
+        | ({"constant": True} if is_constant(name) else {})
         for name, x in case.inputs.items()
     ]
     columns = {
@@ -161,7 +170,7 @@ def golden(case: Case) -> dict:
 
 def main() -> None:
     torch.set_num_threads(1)
-    cases = [golden(case) for family in FAMILIES for case in family()]
+    cases = [golden(case) for family in (*FAMILIES, *IMPORTED_FAMILIES) for case in family()]
     assert len({case["name"] for case in cases}) == len(cases), "two cases of one name"
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
     OUT.write_text(f"[\n{lines}\n]\n")

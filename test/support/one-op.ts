@@ -14,6 +14,8 @@ export interface OpInput {
   readonly shape: readonly number[];
   readonly dtype: DType;
   readonly data: readonly number[];
+  /** not differentiated, though it may be a float */
+  readonly constant?: true;
 }
 
 /** One operator, or a small graph: `build` gets the inputs as values and returns the outputs. */
@@ -89,7 +91,8 @@ export function vjpForward({ inputs, outputs, build }: OpCase): { graph: Graph; 
   });
   const loss = terms.reduce((a, b) => g.add(a, b));
   const results = Object.fromEntries(outputs.map((i) => [`y${i}`, ys[i]!]));
-  return { graph: verify(g.finish({ ...results, loss })), wrt: values.filter((v) => v.dtype === 'float32') };
+  const wrt = values.filter((v, i) => v.dtype === 'float32' && !inputs[i]!.constant);
+  return { graph: verify(g.finish({ ...results, loss })), wrt };
 }
 
 /** {@link vjpForward} with an output `<input>.grad` for each float input. */

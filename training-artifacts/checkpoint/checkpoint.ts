@@ -3,7 +3,7 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { FileError } from '../../graph-builder/errors.js';
-import { type Manifest, weightsPath } from '../graphs/manifest.js';
+import { type TrainableRun, weightsPath } from '../graphs/manifest.js';
 import { initialValues, rowNorms } from '../weights/initialise.js';
 import {
   float32Tensor,
@@ -103,7 +103,7 @@ function float32Of(file: SafetensorsFile, name: string, shape: readonly number[]
 export function readCheckpoint(
   run: string,
   name: CheckpointName,
-  { trainable }: Manifest,
+  { trainable }: TrainableRun,
 ): { tensors: Map<string, TrainedTensor>; state: CheckpointState } {
   return withSafetensors(checkpointPath(run, name), (file) => {
     const tensors = trainable.map(({ name: key, shape }): [string, TrainedTensor] => {
@@ -118,7 +118,7 @@ export function readCheckpoint(
 /** The value that a trainable tensor starts with. */
 function initialValue(
   file: SafetensorsFile,
-  tensor: Manifest['trainable'][number],
+  tensor: TrainableRun['trainable'][number],
   seed: number,
 ): Float32Array {
   const { name, shape, init, added } = tensor;
@@ -134,7 +134,7 @@ function initialValue(
 }
 
 /** Tensors at step 0: T modules from the base weights, adapters from the run's seed. */
-export function initialTensors(run: string, manifest: Manifest): Map<string, TrainedTensor> {
+export function initialTensors(run: string, manifest: TrainableRun): Map<string, TrainedTensor> {
   return withSafetensors(weightsPath(run, manifest), (file) => {
     const tensors = manifest.trainable.map((tensor): [string, TrainedTensor] => {
       const { name, shape } = tensor;
@@ -151,7 +151,7 @@ export function initialTensors(run: string, manifest: Manifest): Map<string, Tra
  */
 export function trainedValues(
   run: string,
-  manifest: Manifest,
+  manifest: TrainableRun,
   which: CheckpointName | 'base' | 'auto' = 'auto',
 ): Map<string, { shape: readonly number[]; value: Float32Array }> {
   const name =

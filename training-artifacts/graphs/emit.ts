@@ -107,7 +107,11 @@ function removeEmpty(folder: string, first: string): void {
  *
  * @throws {UserError} when the folder is not this program's to replace; {FileError} when it cannot be written.
  */
-function makeRun(run: string, overwrite: boolean, write: (folder: string) => Manifest): Manifest {
+export function makeRun<M extends Pick<Manifest, 'weights'>>(
+  run: string,
+  overwrite: boolean,
+  write: (folder: string) => M,
+): M {
   const target = resolve(run);
   const folder = `${target}.tmp`;
   let made: string | undefined;

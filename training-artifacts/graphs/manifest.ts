@@ -3,19 +3,25 @@ import { existsSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FileError } from '../../graph-builder/errors.js';
-import { initialisers } from '../../graph-builder/ir/types.js';
 import type { MissConfig } from '../../graph-builder/models/config.js';
-import { type AnyAdapter, methods } from '../../graph-builder/rewrites/methods.js';
+import { lossNames } from '../../graph-builder/variant/imported.js';
 import type { ModuleTuning, Variant } from '../../graph-builder/variant/variant.js';
 import { readJson } from '../files.js';
 import { expandPretrained } from '../weights/pretrained.js';
+import {
+  adapterSchema,
+  count,
+  graphsSchema,
+  size,
+  trainableSchema,
+  weightsSchema,
+} from './manifest-parts.js';
 
-const size = z.number().int().positive();
-const tuning = z.union([
-  z.strictObject({ method: z.enum(['frozen', 'full']) }),
-  ...Object.values(methods).map(({ schema }) => schema as z.ZodType<AnyAdapter>),
-]) as z.ZodType<ModuleTuning>;
-const count = z.strictObject({ trainable: z.number().int(), total: z.number().int() });
+const tuning: z.ZodType<ModuleTuning> = z.union([
+  z.strictObject({ method: z.literal('frozen') }),
+  z.strictObject({ method: z.literal('full') }),
+  adapterSchema,
+]);
 
 /** Files of the graphs, by role. */
 export const graphFiles = {
@@ -50,8 +56,7 @@ export const manifestSchema = z.strictObject({
   }) satisfies z.ZodType<Variant>,
   image: z.strictObject({ normalisation: z.enum(['imagenet', 'clip', 'reference']) }),
   text: z.strictObject({ tokenizer: z.string(), maxQuestionTokens: size, maxAnswerTokens: size }),
-  /** the frozen weights: `file` is the bare name in the graphs, `folder` where it lies ('.' = this folder) */
-  weights: z.strictObject({ file: z.string(), folder: z.string(), sha256: z.string(), source: z.string() }),
+  weights: weightsSchema,
   /** draws the initial values of adapters */
   seed: z.number().int(),
   parameters: z.strictObject({
@@ -60,30 +65,45 @@ export const manifestSchema = z.strictObject({
     percent: z.number(),
     modules: z.strictObject({ visual_encoder: count, text_encoder: count, text_decoder: count }),
   }),
-  trainable: z.array(
-    z.strictObject({
-      name: z.string(),
-      shape: z.array(z.number().int()),
-      init: z.enum(initialisers),
-      /** false: the base file has its initial value */
-      added: z.boolean(),
-    }),
-  ),
-  graphs: z.record(
-    z.string(),
-    z.strictObject({
-      file: z.string(),
-      sha256: z.string(),
-      inputs: z.array(z.string()),
-      outputs: z.array(z.string()),
-    }),
-  ),
+  trainable: trainableSchema,
+  graphs: graphsSchema,
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
 
+/** manifest.json of a run that `build-graph --from` made of somebody else's ONNX model. */
+export const importedSchema = z.strictObject({
+  format: z.literal('mile-ort imported run 1'),
+  source: z.strictObject({ file: z.string(), sha256: z.string() }),
+  variant: z.string(),
+  tuning: z.union([z.strictObject({ method: z.literal('full') }), adapterSchema]),
+  loss: z.enum(lossNames),
+  /** the output that the loss compares with the labels */
+  output: z.string(),
+  /** arrays that training reads, first axis samples */
+  inputs: z.array(
+    z.strictObject({
+      name: z.string(),
+      dtype: z.string(),
+      shape: z.array(z.union([z.number(), z.string()])),
+    }),
+  ),
+  weights: weightsSchema,
+  seed: z.number().int(),
+  parameters: z.strictObject({ trainable: z.number().int(), total: z.number().int(), percent: z.number() }),
+  trainable: trainableSchema,
+  graphs: graphsSchema,
+});
+export type ImportedManifest = z.infer<typeof importedSchema>;
+
+/** What training and checkpoints need to know of a run. */
+export type TrainableRun = Pick<Manifest, 'weights' | 'seed' | 'trainable' | 'graphs'>;
+
+export const isImported = (manifest: Manifest | ImportedManifest): manifest is ImportedManifest =>
+  manifest.format === 'mile-ort imported run 1';
+
 /** @throws {FileError} when the folder is no run, or its manifest is damaged. */
-export function readManifest(run: string): Manifest {
+export function readAnyManifest(run: string): Manifest | ImportedManifest {
   const file = join(run, 'manifest.json');
   if (!existsSync(file))
     throw new FileError(
@@ -91,13 +111,26 @@ export function readManifest(run: string): Manifest {
       run,
       'make one with build-graph, or give its path',
     );
-  const parsed = manifestSchema.safeParse(readJson(file));
+  const json = readJson(file);
+  const imported = (json as { format?: unknown } | null)?.format === 'mile-ort imported run 1';
+  const parsed = imported ? importedSchema.safeParse(json) : manifestSchema.safeParse(json);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   throw new FileError(
     `${issue.message} at ${issue.path.join('.') || 'the top'}`,
     file,
-    'the file is damaged: build the run again with build-graph',
+    'the file is damaged or of another version: build the run again with build-graph',
+  );
+}
+
+/** @throws {FileError} when the run does not answer questions, or {@link readAnyManifest} cannot read it. */
+export function readManifest(run: string): Manifest {
+  const manifest = readAnyManifest(run);
+  if (!isImported(manifest)) return manifest;
+  throw new FileError(
+    'the run is an imported model, which does not answer questions about images',
+    run,
+    'give a run that build-graph --variant made',
   );
 }
 
@@ -106,7 +139,10 @@ export function readManifest(run: string): Manifest {
  *
  * @throws {FileError} when the file is missing.
  */
-export function weightsPath(run: string, { weights: { file, folder, source } }: Manifest): string {
+export function weightsPath(
+  run: string,
+  { weights: { file, folder, source } }: Pick<Manifest, 'weights'>,
+): string {
   const path = join(isAbsolute(folder) ? folder : resolve(run, folder), file);
   if (existsSync(path)) return path;
   if (source.startsWith('pretrained ')) {

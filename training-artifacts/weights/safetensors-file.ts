@@ -29,8 +29,8 @@ export class SafetensorsFile {
     }
     try {
       const size = fstatSync(fd).size;
-      const length = headerLength(readRange(fd, 0, Math.min(8, size)), size, path);
-      return new SafetensorsFile(path, fd, parseHeader(readRange(fd, 8, length), size, path));
+      const length = headerLength(readAt(fd, 0, Math.min(8, size)), size, path);
+      return new SafetensorsFile(path, fd, parseHeader(readAt(fd, 8, length), size, path));
     } catch (error) {
       closeSync(fd);
       throw asFileError(error, path, 'read');
@@ -48,7 +48,7 @@ export class SafetensorsFile {
   /** Raw little-endian bytes of a tensor, aligned for any typed array. */
   bytes(name: string): Uint8Array {
     const { offset, length } = this.entry(name);
-    return readRange(this.fd, offset, length);
+    return readAt(this.fd, offset, length);
   }
 
   /** @throws {FileError} when the tensor is not float32. */
@@ -64,7 +64,7 @@ export class SafetensorsFile {
   }
 }
 
-function readRange(fd: number, offset: number, length: number): Uint8Array {
+function readAt(fd: number, offset: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   for (let at = 0; at < length; ) {
     const read = readSync(fd, bytes, at, Math.min(length - at, 2 ** 30), offset + at);
@@ -72,6 +72,26 @@ function readRange(fd: number, offset: number, length: number): Uint8Array {
     at += read;
   }
   return bytes;
+}
+
+/** A range of any file. @throws {FileError} when the file is shorter. */
+export function readRange(path: string, offset: number, length: number): Uint8Array {
+  let fd: number | undefined;
+  try {
+    fd = openSync(path, 'r');
+    const { size } = fstatSync(fd);
+    if (offset + length > size)
+      throw new FileError(
+        `${size} bytes, ${offset + length} are needed`,
+        path,
+        'the file is cut short: copy it again',
+      );
+    return readAt(fd, offset, length);
+  } catch (error) {
+    throw asFileError(error, path, 'read');
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
 }
 
 /** Reads a file with `use` and closes it. */

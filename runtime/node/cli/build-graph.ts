@@ -4,6 +4,7 @@ import { UserError } from '../../../graph-builder/errors.js';
 import type { Plan } from '../../../training-artifacts/graphs/plan.js';
 import { buildOptions, toBuildOptions } from './build-options.js';
 import { defineCommand, formatCount, formatTable } from './main.js';
+import { siteFamilies } from './site-families.js';
 
 const options = (y: Argv) =>
   buildOptions(y)
@@ -23,6 +24,16 @@ const options = (y: Argv) =>
       type: 'string',
       describe: 'a trained run: write it as a run without adapters, folded into the weights',
     })
+    .option('from', {
+      type: 'string',
+      describe:
+        'an ONNX model of another program (opset 13 or later): adapt it at --sites, train it with --loss',
+    })
+    .option('loss', {
+      choices: ['cross-entropy', 'mse'] as const,
+      describe: 'with --from: what compares the output with `labels`',
+    })
+    .option('output', { type: 'string', describe: 'with --from: that output; default: the first' })
     .option('list', {
       type: 'boolean',
       default: false,
@@ -35,17 +46,11 @@ const options = (y: Argv) =>
     .example('$0 --vit lora-r4 --jtm T --decoder prefix-n10', 'a method of its own for each module')
     .example('$0 --variant lora-r4 --preset miss-base --dry-run --json', "counts of the paper's model")
     .example('$0 --variant full --weights random', 'all parameters, from scratch')
+    .example(
+      '$0 --from bert.onnx --variant lora-r8 --sites "**.self.{query,value}.weight" --loss cross-entropy',
+      'LoRA in a model that PyTorch exported',
+    )
     .example('$0 --merge runs/lora-r8', 'the trained adapter folded into plain weights');
-
-/** Sites with their layer numbers taken out, and how many there are of each. */
-function siteFamilies(sites: readonly string[]): [family: string, count: number][] {
-  const counts = new Map<string, number>();
-  for (const site of sites) {
-    const family = site.replace(/\.\d+\./g, '.*.');
-    counts.set(family, (counts.get(family) ?? 0) + 1);
-  }
-  return [...counts];
-}
 
 /** What `--dry-run --json` prints. */
 function summaryOf({ preset, variant, parameters }: Plan, placement: string) {
@@ -109,6 +114,13 @@ export const buildGraph = defineCommand({
         throw new UserError('--merge takes the variant of its run', '--variant', 'give one of the two');
       return merge(flags.merge, flags);
     }
+    if (flags.from !== undefined) {
+      const { buildImported } = await import('./build-imported.js');
+      return buildImported({ ...flags, from: flags.from });
+    }
+    for (const flag of ['loss', 'output'] as const)
+      if (flags[flag] !== undefined)
+        throw new UserError(`--${flag} needs --from`, `--${flag}`, 'leave it out');
     const { emitVariant } = await import('../../../training-artifacts/graphs/emit.js');
     const { planVariant } = await import('../../../training-artifacts/graphs/plan.js');
     const { formatPlacement } = await import('../../../graph-builder/variant/placement.js');

@@ -21,7 +21,12 @@ const options = (y: Argv) =>
       default: false,
       describe: 'train again although there is a checkpoint',
     })
-    .option('data', { type: 'string', describe: 'data set; default vqa-rad (ships with the package)' })
+    .option('data', {
+      type: 'string',
+      describe:
+        'data set; default vqa-rad (ships with the package); of a model that build-graph --from made: a .safetensors ' +
+        'file of its inputs and labels, samples along the first axis',
+    })
     .option('split', {
       type: 'string',
       describe: 'official (its test images are also in training) or image (disjoint); default official',
@@ -115,7 +120,7 @@ async function findRun(flags: Flags): Promise<string> {
 
 /** Defaults overridden by the flags that were given, checked. */
 async function trainOptions(flags: Flags) {
-  const { trainDefaults, trainOptionsSchema } = await import('../train-options.js');
+  const { trainDefaults, trainOptionsSchema } = await import('../training/options.js');
   const values = Object.entries(flags as Record<string, unknown>).filter(
     ([key, value]) => key in trainDefaults && value !== undefined,
   );
@@ -142,7 +147,7 @@ export const ortTrain = defineCommand({
         'add --resume to go on, or --overwrite to start again',
       );
     }
-    const { trainRun } = await import('../train-run.js');
+    const { trainRun } = await import('../training/run.js');
     const { resume } = flags;
     const job = { run, options: trainingOptions, resume, ...(maxSteps !== undefined && { maxSteps }) };
     const summary = await trainRun(job, run);
@@ -151,6 +156,7 @@ export const ortTrain = defineCommand({
       `${run}: ${summary.steps} steps in ${summary.seconds.toFixed(0)} s${summary.finished ? '' : ', stopped'}`,
     );
     console.log(`curves ${summary.curves}\nadapter ${summary.adapter}`);
-    console.log(summary.finished ? `next: ort-eval --run ${run}` : `go on: ort-train --run ${run} --resume`);
+    if (!summary.finished) console.log(`go on: ort-train --run ${run} --resume`);
+    else if (summary.answers) console.log(`next: ort-eval --run ${run}`);
   },
 });

@@ -1,6 +1,6 @@
 /** @file Shows a training run: a bar with loss, speed and time left; plain lines where there is no terminal. */
 import cliProgress from 'cli-progress';
-import type { TrainingEvent } from '../training-job.js';
+import type { TrainingEvent } from '../training/events.js';
 
 /** Seconds between lines without a terminal. */
 const LINE_EVERY = 15;
@@ -51,14 +51,14 @@ export class TrainingProgress {
     step,
     steps,
     stepsPerEpoch,
-    questions,
+    samples,
     notes,
   }: Extract<TrainingEvent, { type: 'start' }>): void {
     this.stepsPerEpoch = stepsPerEpoch;
     this.steps = steps;
     for (const note of notes) this.say(`${this.label}  note: ${note}`);
     this.say(
-      `${this.label}  ${questions} questions, ${steps} steps of ${Math.round(steps / stepsPerEpoch)} epochs${step > 0 ? `, going on at step ${step}` : ''}`,
+      `${this.label}  ${samples} samples, ${steps} steps of ${Math.round(steps / stepsPerEpoch)} epochs${step > 0 ? `, going on at step ${step}` : ''}`,
     );
     if (!this.terminal) return;
     const format = `${this.label} {bar} step {value}/{total}  epoch {epoch}  loss {loss}  {speed} samples/s  ETA {eta_formatted}`;

@@ -2,8 +2,8 @@
 import { join } from 'node:path';
 import { packageRoot } from '../../../datasets/package-root.js';
 import { emitVariant } from '../../../training-artifacts/graphs/emit.js';
-import { type TrainOptions, trainDefaults } from '../train-options.js';
-import { trainRun } from '../train-run.js';
+import { type TrainOptions, trainDefaults } from '../training/options.js';
+import { trainRun } from '../training/run.js';
 import { exportBase } from './export-base.js';
 
 /**

@@ -1,11 +1,12 @@
 /** @file What a run folder gets from its training: curves, and the adapter in PEFT's format. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeAdapterFolder } from '../../training-artifacts/adapters/peft-folder.js';
-import { trainedValues } from '../../training-artifacts/checkpoint/checkpoint.js';
-import { readManifest } from '../../training-artifacts/graphs/manifest.js';
-import { type RunMetrics, writeCurves } from './plots.js';
-import type { EvaluationEvent, StepEvent } from './training-job.js';
+import { writeImportedAdapter } from '../../../training-artifacts/adapters/imported-adapter.js';
+import { writeAdapterFolder } from '../../../training-artifacts/adapters/peft-folder.js';
+import { trainedValues } from '../../../training-artifacts/checkpoint/checkpoint.js';
+import { isImported, readAnyManifest } from '../../../training-artifacts/graphs/manifest.js';
+import { type RunMetrics, writeCurves } from '../plots.js';
+import type { EvaluationEvent, StepEvent } from './events.js';
 
 /** The log of a run as curves take it: losses in nats an answer token. */
 export function readMetrics(run: string, name = run): RunMetrics {
@@ -41,18 +42,25 @@ export function smoothingFloor({
 
 export async function drawCurves(run: string): Promise<string> {
   const path = join(run, 'log', 'curves.svg');
-  const { config, variant } = readManifest(run);
-  await writeCurves(readMetrics(run, variant.name), path, { lossFloor: smoothingFloor(config), title: run });
+  const manifest = readAnyManifest(run);
+  const [name, floor] = isImported(manifest)
+    ? [manifest.variant, {}]
+    : [manifest.variant.name, { lossFloor: smoothingFloor(manifest.config) }];
+  await writeCurves(readMetrics(run, name), path, { ...floor, title: run });
   return path;
 }
 
 /** Writes `adapter/` from the best checkpoint. */
 export function exportAdapter(run: string): string {
-  const manifest = readManifest(run);
+  const manifest = readAnyManifest(run);
   const folder = join(run, 'adapter');
   const tensors = new Map(
     [...trainedValues(run, manifest)].map(([name, { shape, value }]) => [name, { shape, data: value }]),
   );
+  if (isImported(manifest)) {
+    writeImportedAdapter(folder, manifest.tuning, tensors, manifest.source.file);
+    return folder;
+  }
   writeAdapterFolder(folder, {
     variant: manifest.variant,
     tensors,

@@ -1,8 +1,8 @@
 /** @file Starts the trainer's process and talks to it. */
 import { type ChildProcess, fork } from 'node:child_process';
-import { UserError } from '../../graph-builder/errors.js';
-import type { FromTrainer, ToTrainer } from './trainer-process.js';
-import type { TrainingEvent, TrainingJob } from './training-job.js';
+import { UserError } from '../../../graph-builder/errors.js';
+import type { TrainingEvent, TrainingJob } from './events.js';
+import type { FromTrainer, ToTrainer } from './process.js';
 
 export interface RunningTraining {
   /** of the process that trains */
@@ -46,7 +46,7 @@ function outcome(child: ChildProcess, onEvent: (event: TrainingEvent) => void): 
 
 /** Trains a run in a process of its own: ONNX Runtime's `run` blocks the thread that calls it. */
 export function trainInChild(job: TrainingJob, onEvent: (event: TrainingEvent) => void): RunningTraining {
-  const child = fork(new URL('./trainer-process.js', import.meta.url), {
+  const child = fork(new URL('./process.js', import.meta.url), {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   const tell = (message: ToTrainer) => child.connected && child.send(message);

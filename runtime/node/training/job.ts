@@ -1,215 +1,63 @@
 /** @file A training run from its folder to its last checkpoint. Runs in a process of its own. */
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { appendFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Question } from '../../datasets/dataset.js';
-import { loadTokenizer } from '../../datasets/load-tokenizer.js';
-import { isSameAnswer, isYesNo } from '../../datasets/scoring/normalise-answer.js';
-import { UserError } from '../../graph-builder/errors.js';
+import { UserError } from '../../../graph-builder/errors.js';
 import {
   type CheckpointState,
   clearCheckpoints,
   hasCheckpoint,
-  initialTensors,
-  readCheckpoint,
   type TrainedTensor,
   writeCheckpoint,
-} from '../../training-artifacts/checkpoint/checkpoint.js';
-import { asFileError, writeAtomic } from '../../training-artifacts/files.js';
-import { type Manifest, readManifest } from '../../training-artifacts/graphs/manifest.js';
-import { adamWDefaults } from '../core/adamw.js';
-import { Answerer, type InferenceSessions } from '../core/answerer.js';
-import { batchFeeds, labelCount, type Sample, seedFeeds } from '../core/batch.js';
-import { predict } from '../core/predict.js';
-import { epochOrder } from '../core/sampler.js';
-import { learningRate } from '../core/schedule.js';
-import type { Feeds } from '../core/session.js';
-import { INITIAL_LOSS_SCALE, NonFiniteError, Trainer, type TrainerOptions } from '../core/trainer.js';
-import { imagePaths, type LoadedData, loadData, tokenise } from './data.js';
-import { ImageStore } from './images.js';
-import { openGraph, openInference, servingFeeds } from './inference.js';
-import { runtimeVersion } from './ort.js';
-import { type TrainOptions, trainOptionsSchema } from './train-options.js';
-
-/** What a run tells while it works. */
-export type TrainingEvent =
-  | { readonly type: 'loading'; readonly what: string; readonly done: number; readonly total: number }
-  | {
-      readonly type: 'start';
-      readonly step: number;
-      readonly steps: number;
-      readonly stepsPerEpoch: number;
-      readonly questions: number;
-      readonly notes: readonly string[];
-    }
-  | StepEvent
-  | EvaluationEvent
-  | { readonly type: 'saved'; readonly step: number; readonly path: string }
-  | { readonly type: 'end'; readonly step: number; readonly stopped: boolean };
-
-export interface StepEvent {
-  readonly type: 'step';
-  readonly step: number;
-  readonly epoch: number;
-  /** summed over answer tokens, averaged over the batch, as the paper's curves */
-  readonly loss: number;
-  /** nats an answer token */
-  readonly tokenLoss: number;
-  readonly lr: number;
-  readonly gradientNorm: number;
-  readonly samplesPerSecond: number;
-  readonly lossScale: number;
-}
-
-export interface EvaluationEvent {
-  readonly type: 'evaluation';
-  readonly step: number;
-  readonly epoch: number;
-  readonly n: number;
-  /** exact match, all validation questions */
-  readonly accuracy: number;
-  /** of those answered yes or no, and of the rest */
-  readonly yesNo: number;
-  readonly notYesNo: number;
-}
-
-export interface TrainingJob {
-  readonly run: string;
-  readonly options: TrainOptions;
-  readonly resume: boolean;
-  /** stops after this update, as if interrupted */
-  readonly maxSteps?: number;
-}
-
-const AUGMENTATION = { shift: 8, brightness: 0.15 };
-
-const metricsPath = (run: string): string => join(run, 'log', 'metrics.jsonl');
-
-/** Lines of the log up to a step: what a killed run wrote after its checkpoint is dropped. */
-function cutMetrics(run: string, step: number): void {
-  const file = metricsPath(run);
-  const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [];
-  const kept = lines.filter((line) => {
-    try {
-      return (JSON.parse(line) as { step: number }).step <= step;
-    } catch {
-      return false; // a line cut short by the kill
-    }
-  });
-  writeAtomic(file, kept.map((line) => `${line}\n`).join(''));
-}
-
-function environmentOf(options: TrainOptions): Record<string, string> {
-  return {
-    onnxruntime: runtimeVersion(),
-    cpu: cpus()[0]?.model ?? 'unknown',
-    threads: String(options.threads ?? `${cpus().length} cores, default`),
-  };
-}
-
-interface Restored {
-  readonly tensors: Map<string, TrainedTensor>;
-  readonly state: CheckpointState;
-  readonly options: TrainOptions;
-  readonly notes: string[];
-}
-
-function restore({ run, options, resume }: TrainingJob, manifest: Manifest): Restored {
-  if (!resume) {
-    const environment = environmentOf(options);
-    const state = { step: 0, batches: 0, lossScale: INITIAL_LOSS_SCALE, best: null, options, environment };
-    return { tensors: initialTensors(run, manifest), state, options, notes: [] };
-  }
-  const { tensors, state } = readCheckpoint(run, 'last', manifest);
-  const saved = trainOptionsSchema.parse(state.options);
-  const now = environmentOf(saved);
-  const notes = Object.keys(now)
-    .filter((key) => now[key] !== state.environment[key])
-    .map(
-      (key) => `${key} was ${state.environment[key]}, is ${now[key]}: losses may differ in the last digits`,
-    );
-  return { tensors, state: { ...state, environment: now }, options: saved, notes };
-}
-
-/** Validation questions answered by beam search. */
-class Validation {
-  private sessions: InferenceSessions | undefined;
-
-  constructor(
-    private readonly run: string,
-    private readonly manifest: Manifest,
-    private readonly options: TrainOptions,
-    private readonly questions: readonly Question[],
-    private readonly images: ImageStore,
-  ) {}
-
-  async evaluate(
-    tensors: ReadonlyMap<string, TrainedTensor>,
-  ): Promise<Omit<EvaluationEvent, 'type' | 'step' | 'epoch'>> {
-    this.sessions ??= await openInference(this.run, this.manifest, this.options.threads ?? undefined);
-    const { config } = this.manifest;
-    const tokenizer = loadTokenizer();
-    const answerer = new Answerer(this.sessions, config, servingFeeds(tensors, this.manifest));
-    const { samples } = tokenise(this.questions, this.manifest, tokenizer);
-    const predictions = await predict(answerer, samples, (id) => this.images.pixelValues(id), { tokenizer });
-    const right = this.questions.map((q, i) => isSameAnswer(q.answer, predictions[i]!.answer));
-    const share = (keep: (q: Question) => boolean) => {
-      const kept = right.filter((_, i) => keep(this.questions[i]!));
-      return kept.filter(Boolean).length / kept.length;
-    };
-    return {
-      n: right.length,
-      accuracy: share(() => true),
-      yesNo: share((q) => isYesNo(q.answer)),
-      notYesNo: share((q) => !isYesNo(q.answer)),
-    };
-  }
-}
+} from '../../../training-artifacts/checkpoint/checkpoint.js';
+import { asFileError } from '../../../training-artifacts/files.js';
+import {
+  isImported,
+  readAnyManifest,
+  type TrainableRun,
+} from '../../../training-artifacts/graphs/manifest.js';
+import { adamWDefaults } from '../../core/adamw.js';
+import { learningRate } from '../../core/schedule.js';
+import { NonFiniteError, Trainer, type TrainerOptions } from '../../core/trainer.js';
+import { openGraph } from '../inference.js';
+import { ArraysTask } from './arrays-task.js';
+import type { EvaluationEvent, StepEvent, TrainingEvent, TrainingJob } from './events.js';
+import type { TrainOptions } from './options.js';
+import { cutMetrics, metricsPath, restore } from './restore.js';
+import type { TaskBatch, TrainingTask } from './task.js';
+import { VqaTask } from './vqa-task.js';
 
 class Job {
-  private readonly manifest: Manifest;
+  private readonly manifest: TrainableRun;
   private readonly options: TrainOptions;
   private readonly tensors: Map<string, TrainedTensor>;
   private state: CheckpointState;
-  private readonly notes: string[];
-  private readonly data: LoadedData;
-  private readonly samples: readonly Sample[];
-  private readonly images: ImageStore;
-  private readonly validation: Validation;
+  private readonly notes: readonly string[];
+  private readonly task: TrainingTask;
   private readonly stepsPerEpoch: number;
 
   constructor(
     private readonly job: TrainingJob,
     private readonly report: (event: TrainingEvent) => void,
   ) {
-    this.manifest = readManifest(job.run);
-    const restored = restore(job, this.manifest);
+    const manifest = readAnyManifest(job.run);
+    this.manifest = manifest;
+    const restored = restore(job, manifest);
     this.tensors = restored.tensors;
     this.state = restored.state;
     this.options = restored.options;
-    this.notes = restored.notes;
-    this.data = loadData(this.options);
-    const train = this.data.train.slice(0, this.options.limit ?? undefined);
-    if (train.length === 0)
-      throw new UserError('there is no training question', '--data', 'choose another data set or split');
-    const { samples, truncated } = tokenise(train, this.manifest);
-    if (truncated.questions + truncated.answers > 0) {
-      this.notes.push(
-        `${truncated.questions} questions and ${truncated.answers} answers were cut to the token limits`,
-      );
-    }
-    this.samples = samples;
-    this.images = new ImageStore(this.manifest.config.imageSize, this.manifest.image.normalisation);
-    this.validation = new Validation(job.run, this.manifest, this.options, this.data.validation, this.images);
-    this.stepsPerEpoch = Math.ceil(samples.length / (this.options.batchSize * this.options.accumulate));
+    this.task = isImported(manifest)
+      ? new ArraysTask(manifest, this.options)
+      : new VqaTask(job.run, manifest, this.options);
+    this.notes = [...restored.notes, ...this.task.notes];
+    this.stepsPerEpoch = Math.ceil(this.task.size / (this.options.batchSize * this.options.accumulate));
   }
 
   /** Trains until the last epoch, `maxSteps` or `shouldStop`. */
   async run(shouldStop: () => Promise<boolean>): Promise<void> {
     const { run, resume, maxSteps = Number.POSITIVE_INFINITY } = this.job;
-    await this.loadImages();
+    await this.task.load((what, done, total) => this.report({ type: 'loading', what, done, total }));
     mkdirSync(join(run, 'log'), { recursive: true });
-    cutMetrics(run, resume ? this.state.step : -1);
+    cutMetrics(run, resume ? this.state.batches : -1);
     const session = await openGraph(run, this.manifest, 'training', this.options.threads ?? undefined);
     clearCheckpoints(run, resume);
     const { step, lossScale } = this.state;
@@ -220,7 +68,7 @@ class Job {
       step: this.state.batches,
       steps: total,
       stepsPerEpoch: this.stepsPerEpoch,
-      questions: this.samples.length,
+      samples: this.task.size,
       notes: this.notes,
     });
     if (!resume) await this.evaluate(0);
@@ -241,76 +89,41 @@ class Job {
     return { ...adamWDefaults, weightDecay, clip, rateOf };
   }
 
-  private async loadImages(): Promise<void> {
-    const { dataset } = this.data;
-    const validation = this.options.evalEvery > 0 ? this.data.validation : [];
-    const paths = new Map(this.samples.map(({ imageId }) => [imageId, dataset.imagePath(imageId)]));
-    for (const [id, path] of imagePaths(dataset, validation)) paths.set(id, path);
-    let done = 0;
-    await this.images.load(paths, () =>
-      this.report({ type: 'loading', what: 'images', done: ++done, total: paths.size }),
-    );
-  }
-
-  /** The samples of a batch; the order of an epoch is a function of the seed. */
-  private batch(index: number): { samples: readonly Sample[]; epoch: number } {
-    const { seed, batchSize, accumulate, questionsPerImage } = this.options;
-    const epoch = Math.floor(index / this.stepsPerEpoch);
-    const order = epochOrder(this.samples, questionsPerImage, seed, epoch);
-    const size = batchSize * accumulate;
-    const at = (index % this.stepsPerEpoch) * size;
-    return { samples: order.slice(at, at + size), epoch };
-  }
-
-  private microBatches(samples: readonly Sample[], epoch: number): Feeds[] {
-    const { batchSize, seed, augment } = this.options;
-    const parts: Feeds[] = [];
-    for (let at = 0; at < samples.length; at += batchSize) {
-      const part = samples.slice(at, at + batchSize);
-      const pixels = (id: string) =>
-        augment
-          ? this.images.pixelValues(id, AUGMENTATION, seed, 'augment', epoch)
-          : this.images.pixelValues(id);
-      const feeds = batchFeeds(part, pixels, this.manifest.config, samples.length);
-      parts.push({ ...feeds, ...seedFeeds(part, feeds, [seed, epoch]) });
-    }
-    return parts;
-  }
-
   private async step(trainer: Trainer): Promise<void> {
-    const { samples, epoch } = this.batch(this.state.batches);
-    const lr = learningRate(this.state.batches, this.stepsPerEpoch, this.options);
+    const { batches } = this.state;
+    const epoch = Math.floor(batches / this.stepsPerEpoch);
+    const batch = this.task.batch(epoch, batches % this.stepsPerEpoch);
+    const lr = learningRate(batches, this.stepsPerEpoch, this.options);
     const started = performance.now();
-    let result: Awaited<ReturnType<Trainer['step']>>;
-    try {
-      result = await trainer.step(this.microBatches(samples, epoch), lr);
-    } catch (error) {
-      if (!(error instanceof NonFiniteError)) throw error;
-      const qids = samples.map((s) => s.qid).join(', ');
-      throw new UserError(
-        `${error.message} at step ${this.state.batches + 1}`,
-        `questions ${qids}`,
-        'lower --lr; the last checkpoint is kept',
-      );
-    }
+    const result = await this.update(trainer, batch, lr);
     const seconds = (performance.now() - started) / 1000;
-    this.state = {
-      ...this.state,
-      step: trainer.state.step,
-      lossScale: trainer.state.lossScale,
-      batches: this.state.batches + 1,
-    };
+    const { step, lossScale } = trainer.state;
+    this.state = { ...this.state, step, lossScale, batches: batches + 1 };
     this.log({
       type: 'step',
       step: this.state.batches,
       epoch,
       loss: result.loss,
-      tokenLoss: (result.loss * samples.length) / labelCount(samples),
+      tokenLoss: result.loss / batch.units,
       lr,
       gradientNorm: result.gradientNorm,
-      samplesPerSecond: samples.length / seconds,
-      lossScale: trainer.state.lossScale,
+      samplesPerSecond: batch.ids.length / seconds,
+      lossScale,
     });
+  }
+
+  /** @throws {UserError} naming step and samples when the loss or a gradient is not finite. */
+  private async update(trainer: Trainer, { microBatches, ids }: TaskBatch, lr: number) {
+    try {
+      return await trainer.step(microBatches, lr);
+    } catch (error) {
+      if (!(error instanceof NonFiniteError)) throw error;
+      throw new UserError(
+        `${error.message} at step ${this.state.batches + 1}`,
+        `samples ${ids.join(', ')}`,
+        'lower --lr; the last checkpoint is kept',
+      );
+    }
   }
 
   private async endEpoch(last: boolean): Promise<void> {
@@ -322,8 +135,9 @@ class Job {
 
   /** Validation accuracy; the best so far is kept. At step 0 it is the base's, which only the log keeps. */
   private async evaluate(epoch: number): Promise<void> {
-    if (this.options.evalEvery === 0 || this.data.validation.length === 0) return;
-    const scores = await this.validation.evaluate(this.tensors);
+    if (this.options.evalEvery === 0) return;
+    const scores = await this.task.evaluate(this.tensors);
+    if (!scores) return;
     this.log({ type: 'evaluation', step: this.state.batches, epoch, ...scores });
     const { best } = this.state;
     if (epoch > 0 && (!best || scores.accuracy > best.accuracy)) {

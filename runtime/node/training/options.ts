@@ -1,11 +1,11 @@
 /** @file Everything that decides the numbers of a training run; kept in its checkpoints. */
 import { z } from 'zod';
-import { splitNames } from '../../datasets/split.js';
-import { scheduleNames } from '../core/schedule.js';
-import { dataNames } from './data.js';
+import { splitNames } from '../../../datasets/split.js';
+import { scheduleNames } from '../../core/schedule.js';
 
 export const trainOptionsSchema = z.strictObject({
-  data: z.enum(dataNames),
+  /** a set's name; of an imported model the .safetensors file of its arrays */
+  data: z.string(),
   split: z.enum(splitNames),
   frame: z.boolean(),
   /** first n training questions only; null: all */

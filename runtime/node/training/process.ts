@@ -1,7 +1,8 @@
 /** @file The child process that holds ONNX Runtime, the trained tensors and their moments. */
 import { setImmediate } from 'node:timers/promises';
-import { UserError } from '../../graph-builder/errors.js';
-import { runTraining, type TrainingEvent, type TrainingJob } from './training-job.js';
+import { UserError } from '../../../graph-builder/errors.js';
+import type { TrainingEvent, TrainingJob } from './events.js';
+import { runTraining } from './job.js';
 
 /** From the parent: the job, then perhaps a wish to stop. */
 export type ToTrainer = { readonly type: 'job'; readonly job: TrainingJob } | { readonly type: 'stop' };

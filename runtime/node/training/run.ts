@@ -1,10 +1,11 @@
 /** @file Trains a run with progress, signals, curves and the adapter at the end: what `ort-train` and the demo do. */
-import { UserError } from '../../graph-builder/errors.js';
-import { checkpointPath, hasCheckpoint } from '../../training-artifacts/checkpoint/checkpoint.js';
-import { TrainingProgress } from './cli/training-progress.js';
-import { drawCurves, exportAdapter } from './finish-run.js';
-import { trainInChild } from './train-in-child.js';
-import type { EvaluationEvent, TrainingEvent, TrainingJob } from './training-job.js';
+import { UserError } from '../../../graph-builder/errors.js';
+import { checkpointPath, hasCheckpoint } from '../../../training-artifacts/checkpoint/checkpoint.js';
+import { isImported, readAnyManifest } from '../../../training-artifacts/graphs/manifest.js';
+import { TrainingProgress } from '../cli/training-progress.js';
+import type { EvaluationEvent, TrainingEvent, TrainingJob } from './events.js';
+import { drawCurves, exportAdapter } from './finish.js';
+import { trainInChild } from './in-child.js';
 
 export interface TrainingSummary {
   readonly run: string;
@@ -16,6 +17,8 @@ export interface TrainingSummary {
   readonly bestValidation: EvaluationEvent | null;
   readonly curves: string;
   readonly adapter: string;
+  /** whether the run answers questions about images */
+  readonly answers: boolean;
 }
 
 class Interrupted extends UserError {}
@@ -103,6 +106,7 @@ export async function trainRun(job: TrainingJob, label: string): Promise<Trainin
     interrupts.release();
   }
   const seconds = (performance.now() - started) / 1000;
+  const answers = !isImported(readAnyManifest(job.run));
   const [curves, adapter] = [await drawCurves(job.run), exportAdapter(job.run)];
-  return { run: job.run, steps, finished, seconds, lastLoss, bestValidation, curves, adapter };
+  return { run: job.run, steps, finished, seconds, lastLoss, bestValidation, curves, adapter, answers };
 }

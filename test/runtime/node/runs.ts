@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, expect } from 'vitest';
-import type { TrainOptions } from '../../../runtime/node/train-options.js';
-import { trainDefaults } from '../../../runtime/node/train-options.js';
+import type { TrainOptions } from '../../../runtime/node/training/options.js';
+import { trainDefaults } from '../../../runtime/node/training/options.js';
 import type { BuildOptions } from '../../../training-artifacts/graphs/plan.js';
 
 const folders: string[] = [];

@@ -3,17 +3,18 @@ import { appendFileSync, cpSync, existsSync, readdirSync, readFileSync, writeFil
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { TrainOptions } from '../../../runtime/node/train-options.js';
-import { runTraining, type TrainingEvent } from '../../../runtime/node/training-job.js';
+import type { TrainOptions } from '../../../../runtime/node/training/options.js';
+import type { TrainingEvent } from '../../../../runtime/node/training/events.js';
+import { runTraining } from '../../../../runtime/node/training/job.js';
 import {
   checkpointPath,
   hasCheckpoint,
   initialTensors,
   readCheckpoint,
-} from '../../../training-artifacts/checkpoint/checkpoint.js';
-import { emitVariant } from '../../../training-artifacts/graphs/emit.js';
-import { readManifest } from '../../../training-artifacts/graphs/manifest.js';
-import { metricsOf, runProgram, start, temporaryFolder, tinyBuild, tinyTraining } from './runs.js';
+} from '../../../../training-artifacts/checkpoint/checkpoint.js';
+import { emitVariant } from '../../../../training-artifacts/graphs/emit.js';
+import { readManifest } from '../../../../training-artifacts/graphs/manifest.js';
+import { metricsOf, runProgram, start, temporaryFolder, tinyBuild, tinyTraining } from '../runs.js';
 
 const folder = temporaryFolder();
 const built = join(folder, 'built');

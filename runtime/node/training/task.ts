@@ -1,0 +1,28 @@
+/** @file What a training run learns from. The loop knows no more of it than this. */
+import type { TrainedTensor } from '../../../training-artifacts/checkpoint/checkpoint.js';
+import type { Feeds } from '../../core/session.js';
+import type { EvaluationEvent } from './events.js';
+
+/** The samples of one update. */
+export interface TaskBatch {
+  readonly microBatches: readonly Feeds[];
+  /** names of the samples, for messages */
+  readonly ids: readonly string[];
+  /** what the loss is divided by to be one of a token or sample */
+  readonly units: number;
+}
+
+export type Scores = Omit<EvaluationEvent, 'type' | 'step' | 'epoch'>;
+
+export interface TrainingTask {
+  /** samples of an epoch */
+  readonly size: number;
+  /** what the user should know before it starts */
+  readonly notes: readonly string[];
+  /** Reads what is kept in memory. */
+  load(onItem: (what: string, done: number, total: number) => void): Promise<void>;
+  /** Batch `index` of an epoch: a function of the seed, the epoch and the index. */
+  batch(epoch: number, index: number): TaskBatch;
+  /** Validation scores; undefined where there is nothing to validate on. */
+  evaluate(tensors: ReadonlyMap<string, TrainedTensor>): Promise<Scores | undefined>;
+}
