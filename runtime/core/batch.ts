@@ -125,13 +125,9 @@ export const distinctImages = (samples: readonly Sample[]): string[] => [
   ...new Set(samples.map((s) => s.imageId)),
 ];
 
-/**
- * All inputs of the training and evaluation graphs but weights, seeds and the loss scale. An image that several
- * samples share goes in once.
- */
-export function batchFeeds(
+/** Inputs of a batch that come from its samples alone: texts, labels and which image is whose. */
+export function sampleFeeds(
   samples: readonly Sample[],
-  pixelValues: (imageId: string) => Float32Array,
   config: MissConfig,
   batchSize = samples.length,
 ): Feeds {
@@ -142,7 +138,6 @@ export function batchFeeds(
     config,
   );
   return {
-    pixel_values: pixelFeed(images.map(pixelValues), config),
     image_selection: imageSelection(
       samples.map((s) => images.indexOf(s.imageId)),
       images.length,
@@ -156,3 +151,17 @@ export function batchFeeds(
     ...labelFeeds(samples, answers.answer_ids!.dims[1]!, batchSize),
   };
 }
+
+/**
+ * All inputs of the training and evaluation graphs but weights, seeds and the loss scale. An image that several
+ * samples share goes in once.
+ */
+export const batchFeeds = (
+  samples: readonly Sample[],
+  pixelValues: (imageId: string) => Float32Array,
+  config: MissConfig,
+  batchSize = samples.length,
+): Feeds => ({
+  pixel_values: pixelFeed(distinctImages(samples).map(pixelValues), config),
+  ...sampleFeeds(samples, config, batchSize),
+});

@@ -1,4 +1,5 @@
 /** @file Images at the model's size, decoded once and kept as bytes. */
+import { createHash } from 'node:crypto';
 import { type Augmentation, augment } from '../../datasets/images/augment.js';
 import { type NormalisationName, normalisations, toPixelValues } from '../../datasets/images/normalise.js';
 import { resizeImage, toPlanes } from '../../datasets/images/resize.js';
@@ -10,6 +11,7 @@ const AT_ONCE = 4;
 /** Decoded images by id, uint8 [3, side, side]. */
 export class ImageStore {
   private readonly planes = new Map<string, Uint8Array>();
+  private readonly hashes = new Map<string, string>();
 
   constructor(
     private readonly side: number,
@@ -30,11 +32,26 @@ export class ImageStore {
 
   /** float32 [3, side, side], normalised; changed by `augmentation` as drawn from `words`. */
   pixelValues(id: string, augmentation?: Augmentation, ...words: readonly (number | string)[]): Float32Array {
-    const planes = this.planes.get(id);
-    if (!planes) throw new Error(`internal: image ${id} was not loaded`);
+    const planes = this.planesOf(id);
     const { side } = this;
     const shown = augmentation ? augment(planes, side, side, augmentation, ...words, id) : planes;
     return toPixelValues(shown, side, side, normalisations[this.normalisation]);
+  }
+
+  /** Hash of the decoded and resized pixels: a name that says nothing about the image. */
+  hash(id: string): string {
+    let hash = this.hashes.get(id);
+    if (!hash) {
+      hash = createHash('sha256').update(this.planesOf(id)).digest('hex').slice(0, 32);
+      this.hashes.set(id, hash);
+    }
+    return hash;
+  }
+
+  private planesOf(id: string): Uint8Array {
+    const planes = this.planes.get(id);
+    if (!planes) throw new Error(`internal: image ${id} was not loaded`);
+    return planes;
   }
 
   /** One file that is not part of a data set. */

@@ -7,7 +7,7 @@ import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../../graph-builder/errors.js';
 import { trainInChild } from '../../runtime/node/training/in-child.js';
-import { trainDefaults } from '../../runtime/node/training/options.js';
+import { type TrainOptions, trainDefaults } from '../../runtime/node/training/options.js';
 import { readManifest, weightsPath } from '../../training-artifacts/graphs/manifest.js';
 import { median } from './measure.js';
 import { watchMemory } from './memory.js';
@@ -18,6 +18,8 @@ const HELP = `npm run bench:base -- [options]
   --batch-size N  questions a step, each on an image of its own (default: 2)
   --rows NAMES    comma-separated 'variant placement' pairs, e.g. 'lora-r8 F/P/P,ia3 F/P/P'
   --preset NAME   default: miss-base
+  --recompute M   none, attention or blocks (default: none)
+  --cut LEVEL     none, vit or kv (default: none): a frozen image encoder is computed at every step
   --json          print JSON
 Builds each row with the same random weights and trains it on VQA-RAD at the preset's image size. The largest
 row needs 15 GB of memory, the folder for temporary files 6 GB.`;
@@ -37,6 +39,8 @@ interface Options {
   readonly steps: number;
   readonly batchSize: number;
   readonly preset: string;
+  readonly recompute: string;
+  readonly cut: string;
 }
 
 /** Runs build-graph as users do. */
@@ -53,14 +57,17 @@ async function build(args: readonly string[]): Promise<{ seconds: number; peakBy
 /** Trains a run for some steps in the trainer's own process. */
 async function train(
   run: string,
-  { steps, batchSize }: Options,
+  { steps, batchSize, cut }: Options,
 ): Promise<{ seconds: number; peakBytes: number }> {
   const seconds: number[] = [];
+  // with a cut the first epoch computes what later ones read: the last epoch is measured
+  const epochs = cut === 'none' ? 1 : 2;
   const options = {
     ...trainDefaults,
     batchSize,
     limit: steps * batchSize,
-    epochs: 1,
+    cut: cut as TrainOptions['cut'],
+    epochs,
     evalEvery: 0,
     lr: 1e-5,
   };
@@ -69,7 +76,7 @@ async function train(
   });
   const memory = watchMemory(training.pid);
   await training.finished;
-  return { seconds: median(seconds), peakBytes: memory.stop() };
+  return { seconds: median(seconds.slice(-steps)), peakBytes: memory.stop() };
 }
 
 const gigabytes = (bytes: number): number => bytes / 1e9;
@@ -77,7 +84,16 @@ const gigabytes = (bytes: number): number => bytes / 1e9;
 async function measureRow(name: string, weights: string, folder: string, options: Options): Promise<Row> {
   const [variant, placement] = name.split(' ') as [string, string];
   const run = join(folder, name.replace(/\W+/g, '-'));
-  const flags = ['--variant', variant, '--placement', placement, '--preset', options.preset];
+  const flags = [
+    '--variant',
+    variant,
+    '--placement',
+    placement,
+    '--preset',
+    options.preset,
+    '--recompute',
+    options.recompute,
+  ];
   const built = await build([...flags, '--out', folder, '--name', basename(run), '--weights', weights]);
   const trained = await train(run, options);
   const { trainable } = readManifest(run).parameters;
@@ -99,6 +115,8 @@ function options() {
       'batch-size': { type: 'string', default: '2' },
       rows: { type: 'string', default: defaultRows.join() },
       preset: { type: 'string', default: 'miss-base' },
+      recompute: { type: 'string', default: 'none' },
+      cut: { type: 'string', default: 'none' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },

@@ -1,6 +1,4 @@
 /** @file Checkpoints: trained tensors, AdamW's moments and the state of the run in one safetensors file. */
-import { existsSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { z } from 'zod';
 import { FileError } from '../../graph-builder/errors.js';
 import { type TrainableRun, weightsPath } from '../graphs/manifest.js';
@@ -12,6 +10,15 @@ import {
   withSafetensors,
   writeSafetensors,
 } from '../weights/safetensors-file.js';
+import {
+  type CheckpointName,
+  checkExists,
+  checkpointPath,
+  hasCheckpoint,
+  linkCheckpoint,
+} from './checkpoint-files.js';
+
+export { type CheckpointName, checkpointPath, hasCheckpoint } from './checkpoint-files.js';
 
 /** What continues a run to the same numbers. */
 const stateSchema = z.strictObject({
@@ -20,7 +27,12 @@ const stateSchema = z.strictObject({
   /** batches drawn: a skipped update counts */
   batches: z.number().int(),
   lossScale: z.number(),
-  best: z.strictObject({ step: z.number().int(), accuracy: z.number() }).nullable(),
+  /** the best evaluation after step 0, by the measure that the options name */
+  best: z.strictObject({ step: z.number().int(), score: z.number() }).nullable(),
+  /** evaluations since then */
+  sinceBest: z.number().int(),
+  /** batches at the last evaluation; -1: none yet */
+  evaluated: z.number().int(),
   options: z.record(z.string(), z.unknown()),
   /** what bit-identity depends on: runtime version, CPU, threads */
   environment: z.record(z.string(), z.string()),
@@ -34,44 +46,45 @@ export interface TrainedTensor {
   readonly expAvgSq: Float32Array;
 }
 
-export const checkpointNames = { last: 'last.safetensors', best: 'best.safetensors' } as const;
-export type CheckpointName = keyof typeof checkpointNames;
-
-export const checkpointPath = (run: string, name: CheckpointName): string =>
-  join(run, 'checkpoint', checkpointNames[name]);
-
-export const hasCheckpoint = (run: string, name: CheckpointName = 'last'): boolean =>
-  existsSync(checkpointPath(run, name));
-
-/** Deletes what a kill left half-written and, for a training from the start, the checkpoints of the one before. */
-export function clearCheckpoints(run: string, keepWhole: boolean): void {
-  const folder = join(run, 'checkpoint');
-  for (const name of existsSync(folder) ? readdirSync(folder) : []) {
-    if (!keepWhole || name.endsWith('.tmp')) rmSync(join(folder, name), { recursive: true, force: true });
-  }
-}
-
 /** Names of a tensor's moments, as PyTorch's AdamW calls them. */
 const momentNames = (name: string) => [`${name}.exp_avg`, `${name}.exp_avg_sq`] as const;
 
-/** Writes a checkpoint atomically: a kill at any moment leaves the one before. */
+/**
+ * Writes a checkpoint atomically: a kill at any moment leaves the one before. Of several names the first is written,
+ * the others become links to it in their order.
+ *
+ * @throws {FileError} when a number is not finite (the checkpoint before stays), or the disk is full.
+ */
 export function writeCheckpoint(
   run: string,
-  name: CheckpointName,
+  names: CheckpointName | readonly CheckpointName[],
   tensors: ReadonlyMap<string, TrainedTensor>,
   state: CheckpointState,
 ): void {
+  const [name, ...others] = [names].flat() as [CheckpointName, ...CheckpointName[]];
+  const path = checkpointPath(run, name);
   const all = new Map<string, LazyTensor>();
   for (const [key, { shape, value, expAvg, expAvgSq }] of tensors) {
     const [first, second] = momentNames(key);
-    all.set(key, float32Tensor(shape, value));
-    all.set(first, float32Tensor(shape, expAvg));
-    all.set(second, float32Tensor(shape, expAvgSq));
+    for (const [of, data] of [
+      [key, value],
+      [first, expAvg],
+      [second, expAvgSq],
+    ] as const) {
+      checkFinite(data, of, path, 'lower --lr; the checkpoint before is kept');
+      all.set(of, float32Tensor(shape, data));
+    }
   }
-  writeSafetensors(checkpointPath(run, name), all, {
-    format: 'mile-ort checkpoint 1',
-    state: JSON.stringify(state),
-  });
+  writeSafetensors(path, all, { format: 'mile-ort checkpoint 1', state: JSON.stringify(state) });
+  for (const other of others) linkCheckpoint(run, name, other);
+}
+
+/** @throws {FileError} naming the first number that is not finite. */
+function checkFinite(data: Float32Array, name: string, file: string, remedy: string): void {
+  for (let i = 0; i < data.length; i++) {
+    if (!Number.isFinite(data[i]!))
+      throw new FileError(`${name} holds ${data[i]} at place ${i}`, file, remedy);
+  }
 }
 
 function readState(file: SafetensorsFile): CheckpointState {
@@ -96,8 +109,14 @@ function float32Of(file: SafetensorsFile, name: string, shape: readonly number[]
       'use a checkpoint of this run',
     );
   }
-  return file.float32(name);
+  const values = file.float32(name);
+  checkFinite(values, name, file.path, 'the file is damaged or its training diverged: use another one');
+  return values;
 }
+
+/** What a checkpoint says of its run, without its tensors. @throws {FileError} when it is missing or damaged. */
+export const readCheckpointState = (run: string, name: CheckpointName): CheckpointState =>
+  withSafetensors(checkpointPath(run, name), readState);
 
 /** @throws {FileError} when the checkpoint is missing, damaged or of another variant. */
 export function readCheckpoint(
@@ -106,12 +125,13 @@ export function readCheckpoint(
   { trainable }: TrainableRun,
 ): { tensors: Map<string, TrainedTensor>; state: CheckpointState } {
   return withSafetensors(checkpointPath(run, name), (file) => {
+    const state = readState(file);
     const tensors = trainable.map(({ name: key, shape }): [string, TrainedTensor] => {
       const [first, second] = momentNames(key);
       const read = (n: string) => float32Of(file, n, shape);
       return [key, { shape, value: read(key), expAvg: read(first), expAvgSq: read(second) }];
     });
-    return { tensors: new Map(tensors), state: readState(file) };
+    return { tensors: new Map(tensors), state };
   });
 }
 
@@ -148,6 +168,8 @@ export function initialTensors(run: string, manifest: TrainableRun): Map<string,
 
 /**
  * Trained values alone, for answering: of the best checkpoint, else the last, else the initial ones (the base).
+ *
+ * @throws {FileError} with the names that there are, when there is no such checkpoint.
  */
 export function trainedValues(
   run: string,
@@ -157,12 +179,7 @@ export function trainedValues(
   const name =
     which === 'auto' ? ((['best', 'last'] as const).find((n) => hasCheckpoint(run, n)) ?? 'base') : which;
   if (name === 'base') return initialTensors(run, manifest);
-  if (!hasCheckpoint(run, name))
-    throw new FileError(
-      'no such checkpoint',
-      checkpointPath(run, name),
-      'train the run with ort-train first',
-    );
+  checkExists(run, name);
   return withSafetensors(checkpointPath(run, name), (file) => {
     const values = manifest.trainable.map(
       ({ name: key, shape }) => [key, { shape, value: float32Of(file, key, shape) }] as const,

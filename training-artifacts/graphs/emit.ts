@@ -4,18 +4,24 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmdirSync
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { UserError } from '../../graph-builder/errors.js';
 import { differentiate } from '../../graph-builder/gradients/differentiate.js';
+import { quotient } from '../../graph-builder/ir/dim.js';
 import { verify } from '../../graph-builder/ir/graph.js';
 import type { Graph } from '../../graph-builder/ir/types.js';
+import { type CutLevel, cutLevels, cutMiss, type MissCut } from '../../graph-builder/models/cuts.js';
 import {
   answerDecoderGraph,
   imageEncoderGraph,
   logitsGraph,
   lossGraph,
   questionEncoderGraph,
+  REFERENCE_DROPOUT,
 } from '../../graph-builder/models/miss.js';
 import { writeOnnx } from '../../graph-builder/onnx/write.js';
+import { type RecomputeMode, recompute } from '../../graph-builder/rewrites/recompute.js';
 import { applyVariant, dropoutRates } from '../../graph-builder/variant/variant.js';
+import { initialTensors } from '../checkpoint/checkpoint.js';
 import { asFileError, writeAtomic, writeJson } from '../files.js';
+import { ORT_TRAINING, writeOrtTraining } from '../ort-training/write.js';
 import { sha256 } from '../weights/pretrained.js';
 import { type BaseWeights, baseWeights, locateWeights } from './base-weights.js';
 import { type GraphRole, graphFiles, type Manifest } from './manifest.js';
@@ -24,33 +30,70 @@ import { type BuildOptions, type Plan, planVariant } from './plan.js';
 const MAX_ANSWER_TOKENS = 32;
 const MAX_QUESTION_TOKENS = 35;
 
+/** The forward graph that training differentiates, dropout included. */
+function noisyForward({ config, variant }: Plan, { rate, frozenToo }: Manifest['dropout']): Graph {
+  return applyVariant(lossGraph(config, dropoutRates(variant, rate, frozenToo)), variant, 'training');
+}
+
+const withGradients = (forward: Graph, mode: RecomputeMode): Graph =>
+  recompute(differentiate(forward, { loss: forward.outputs.loss! }), mode);
+
+/** Roles of a level's two graphs. */
+export const cutRoles = {
+  vit: { frozen: 'frozenVit', training: 'trainingVit' },
+  kv: { frozen: 'frozenKv', training: 'trainingKv' },
+} as const satisfies Record<CutLevel, Record<'frozen' | 'training', GraphRole>>;
+
 /** The graphs of a variant by role, each made when its turn comes; without anything trainable none trains. */
 function graphsOf(
-  { config, variant, adapted, parameters }: Plan,
-  { moduleDropout, referenceDropout }: BuildOptions,
+  plan: Plan,
+  dropout: Manifest['dropout'],
+  cuts: Cuts,
+  mode: RecomputeMode,
 ): Partial<Record<GraphRole, () => Graph>> {
+  const { config, variant, adapted, parameters } = plan;
   const serving = (make: (c: typeof config) => Graph) => () => applyVariant(make(config), variant, 'serving');
-  const training = () => {
-    const dropout = dropoutRates(variant, moduleDropout, referenceDropout);
-    const noisy = applyVariant(lossGraph(config, dropout), variant, 'training');
-    return differentiate(noisy, { loss: noisy.outputs.loss! });
-  };
+  const cutGraphs = [...cuts].flatMap(([level, { frozen, rest }]) => [
+    [cutRoles[level].frozen, () => frozen] as const,
+    [cutRoles[level].training, () => withGradients(rest, mode)] as const,
+  ]);
   return {
-    ...(parameters.trainable > 0 && { training }),
+    ...(parameters.trainable > 0 && { training: () => withGradients(noisyForward(plan, dropout), mode) }),
     evaluation: () => adapted,
     forward: () => applyVariant(logitsGraph(config), variant, 'evaluation'),
     imageEncoder: serving(imageEncoderGraph),
     questionEncoder: serving(questionEncoderGraph),
     answerDecoder: serving(answerDecoderGraph),
+    ...Object.fromEntries(cutGraphs),
   };
 }
+
+type Cuts = ReadonlyMap<CutLevel, MissCut>;
+
+/** What can be kept of the frozen modules, by level. */
+function cutsOf(plan: Plan, dropout: Manifest['dropout']): Cuts {
+  if (plan.parameters.trainable === 0) return new Map();
+  const forward = noisyForward(plan, dropout);
+  const found = cutLevels.map((level) => [level, cutMiss(forward, level)] as const);
+  return new Map(found.filter((e): e is readonly [CutLevel, MissCut] => e[1] !== undefined));
+}
+
+/** Sizes of features as numbers: '128*question_tokens' is 128 a token. */
+const layoutOf = ({ per, features }: MissCut): NonNullable<Manifest['cuts']['vit']> => ({
+  per,
+  features: features.map(({ name, size }) => {
+    const each = quotient(size, 'question_tokens');
+    const perToken = typeof each === 'number';
+    return { name, size: perToken ? each : (size as number), perToken };
+  }),
+});
 
 function manifestOf(
   plan: Plan,
   options: BuildOptions,
   base: BaseWeights,
   folder: string,
-): Omit<Manifest, 'graphs'> {
+): Omit<Manifest, 'graphs' | 'dropout' | 'recompute' | 'cuts'> {
   const { preset, config, variant, parameters, adapted } = plan;
   const known = new Set(plan.base.parameters.map((p) => p.name));
   return {
@@ -166,8 +209,14 @@ export function emitPlan(
 function writeRun(plan: Plan, options: BuildOptions, folder: string, found: BaseWeights): Manifest {
   const weights = locateWeights(found.path, plan.base.parameters);
   const base = options.selfContained ? { ...found, path: copyInto(folder, found.path) } : found;
+  const dropout = {
+    rate: options.moduleDropout ?? REFERENCE_DROPOUT,
+    frozenToo: options.referenceDropout ?? false,
+  };
+  const { recompute: mode = 'none' } = options;
+  const cuts = cutsOf(plan, dropout);
   const graphs: Manifest['graphs'] = {};
-  for (const [role, make] of Object.entries(graphsOf(plan, options))) {
+  for (const [role, make] of Object.entries(graphsOf(plan, dropout, cuts, mode))) {
     const graph = verify(make());
     const file = graphFiles[role as GraphRole];
     const bytes = writeOnnx(graph, { name: role, weights: (p) => weights.get(p.name)! });
@@ -180,8 +229,19 @@ function writeRun(plan: Plan, options: BuildOptions, folder: string, found: Base
       outputs: Object.keys(graph.outputs),
     };
   }
-  const manifest: Manifest = { ...manifestOf(plan, options, base, folder), graphs };
+  const layouts = Object.fromEntries([...cuts].map(([level, cut]) => [level, layoutOf(cut)]));
+  const manifest: Manifest = {
+    ...manifestOf(plan, options, base, folder),
+    dropout,
+    recompute: mode,
+    cuts: layouts,
+    graphs,
+  };
   writeJson(join(folder, 'manifest.json'), manifest);
+  if (options.target === 'ort-training') {
+    const trained = initialTensors(folder, manifest);
+    writeOrtTraining(join(folder, ORT_TRAINING), { forward: plan.adapted, weights: base.path, trained });
+  }
   return manifest;
 }
 

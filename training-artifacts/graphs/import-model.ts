@@ -8,6 +8,7 @@ import type { Graph, Parameter } from '../../graph-builder/ir/types.js';
 import { type ReadModel, readOnnx } from '../../graph-builder/onnx/read.js';
 import { writeOnnx } from '../../graph-builder/onnx/write.js';
 import type { AdapterOptions } from '../../graph-builder/rewrites/adapter-method.js';
+import { nameWeights } from '../../graph-builder/variant/anonymous-weights.js';
 import {
   adaptImported,
   type LossName,
@@ -48,13 +49,21 @@ export interface ImportPlan {
 
 const sizeOf = ({ shape }: Parameter): number => (shape as readonly number[]).reduce((p, n) => p * n, 1);
 
+/** The model with its weights under their modules' names where the exporter left a trace of them. */
+function named(model: ReadModel): ReadModel {
+  const { graph, renamed } = nameWeights(model.graph);
+  const rename = <T>(entries: ReadonlyMap<string, T>) =>
+    new Map([...entries].map(([name, value]) => [renamed.get(name) ?? name, value] as const));
+  return { ...model, graph, inline: rename(model.inline), weights: rename(model.weights) };
+}
+
 /**
  * Reads the model, inserts adapters, adds loss and backward pass; writes nothing.
  *
  * @throws {FileError} for a file that cannot be read; {UserError} naming what has no gradient.
  */
 export function planImport(options: ImportOptions): ImportPlan {
-  const model = readOnnx(readFile(options.from), options.from, { inlineWeights: true });
+  const model = named(readOnnx(readFile(options.from), options.from, { inlineWeights: true }));
   const tuning = parseImported(model.graph, options.variant, options);
   const adapted = verify(adaptImported(model.graph, tuning));
   const lossGraph = verify(withLoss(adapted, options.loss, options.output));

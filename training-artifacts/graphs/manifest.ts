@@ -4,6 +4,7 @@ import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FileError } from '../../graph-builder/errors.js';
 import type { MissConfig } from '../../graph-builder/models/config.js';
+import { recomputeModes } from '../../graph-builder/rewrites/recompute.js';
 import { lossNames } from '../../graph-builder/variant/imported.js';
 import type { ModuleTuning, Variant } from '../../graph-builder/variant/variant.js';
 import { readJson } from '../files.js';
@@ -23,6 +24,12 @@ const tuning: z.ZodType<ModuleTuning> = z.union([
   adapterSchema,
 ]);
 
+const cut = z.strictObject({
+  per: z.enum(['image', 'question']),
+  /** numbers an item, or a token of it */
+  features: z.array(z.strictObject({ name: z.string(), size, perToken: z.boolean() })),
+});
+
 /** Files of the graphs, by role. */
 export const graphFiles = {
   training: 'training_model.onnx',
@@ -31,6 +38,10 @@ export const graphFiles = {
   imageEncoder: 'image_encoder.onnx',
   questionEncoder: 'question_encoder.onnx',
   answerDecoder: 'answer_decoder.onnx',
+  frozenVit: 'frozen_model.onnx',
+  trainingVit: 'training_cut_model.onnx',
+  frozenKv: 'frozen_kv_model.onnx',
+  trainingKv: 'training_kv_model.onnx',
 } as const;
 export type GraphRole = keyof typeof graphFiles;
 
@@ -59,6 +70,12 @@ export const manifestSchema = z.strictObject({
   weights: weightsSchema,
   /** draws the initial values of adapters */
   seed: z.number().int(),
+  /** dropout of the modules while training, and whether frozen ones have it, too */
+  dropout: z.strictObject({ rate: z.number(), frozenToo: z.boolean() }),
+  /** what the backward pass of the training graphs rebuilds */
+  recompute: z.enum(recomputeModes),
+  /** what the frozen graphs compute once an image or question, by level */
+  cuts: z.strictObject({ vit: cut.optional(), kv: cut.optional() }),
   parameters: z.strictObject({
     trainable: z.number().int(),
     total: z.number().int(),

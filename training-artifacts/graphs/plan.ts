@@ -3,6 +3,7 @@ import { UserError } from '../../graph-builder/errors.js';
 import type { Graph } from '../../graph-builder/ir/types.js';
 import { checkConfig, type MissConfig, presetConfig } from '../../graph-builder/models/config.js';
 import { lossGraph } from '../../graph-builder/models/miss.js';
+import type { RecomputeMode } from '../../graph-builder/rewrites/recompute.js';
 import { parseVariant, type VariantOptions } from '../../graph-builder/variant/parse.js';
 import {
   applyVariant,
@@ -28,6 +29,10 @@ export interface BuildOptions extends VariantOptions {
   readonly moduleDropout?: number;
   /** dropout and drop path in frozen modules, too, as the reference leaves them in training mode */
   readonly referenceDropout?: boolean;
+  /** what the backward pass rebuilds instead of keeping; default: nothing */
+  readonly recompute?: RecomputeMode;
+  /** ort-training: also the official artifacts of ONNX Runtime's training API */
+  readonly target?: 'inference' | 'ort-training';
   /** copies the weights beside the graphs */
   readonly selfContained?: boolean;
 }

@@ -1,6 +1,7 @@
 /** @file `build-graph`: the ONNX graphs of one variant. */
 import type { Argv } from 'yargs';
 import { UserError } from '../../../graph-builder/errors.js';
+import type { Manifest } from '../../../training-artifacts/graphs/manifest.js';
 import type { Plan } from '../../../training-artifacts/graphs/plan.js';
 import { buildOptions, toBuildOptions } from './build-options.js';
 import { defineCommand, formatCount, formatTable } from './main.js';
@@ -38,6 +39,12 @@ const options = (y: Argv) =>
       type: 'boolean',
       default: false,
       describe: "list the 23 rows of the paper's Tables 1 to 4 with their commands",
+    })
+    .option('target', {
+      choices: ['inference', 'ort-training'] as const,
+      default: 'inference' as const,
+      describe:
+        "ort-training: also ort-training/, the official artifacts for Python's onnxruntime-training, with batches and train.py",
     })
     .option('dry-run', { type: 'boolean', default: false, describe: 'count parameters only; writes nothing' })
     .option('json', { type: 'boolean', default: false, describe: 'print the summary as JSON' })
@@ -103,6 +110,15 @@ async function merge(
   console.log(`next: ort-eval --run ${target}`);
 }
 
+/** Real batches that `ort-training/train.py` reads. */
+async function writeTrainingBatches(run: string, manifest: Manifest): Promise<void> {
+  const { join } = await import('node:path');
+  const { exportBatches } = await import('../ort-training-batches.js');
+  const { writeBatches } = await import('../../../training-artifacts/ort-training/batches.js');
+  const { ORT_TRAINING } = await import('../../../training-artifacts/ort-training/write.js');
+  writeBatches(join(run, ORT_TRAINING, 'batches.safetensors'), await exportBatches(manifest));
+}
+
 /** `build-graph`: emit the ONNX graphs of one variant. */
 export const buildGraph = defineCommand({
   describe: 'Emit training, evaluation and inference graphs for one variant',
@@ -135,7 +151,8 @@ export const buildGraph = defineCommand({
       return;
     }
     const run = runPath(build, flags);
-    const manifest = emitVariant(build, run);
+    const manifest = emitVariant({ ...build, target: flags.target }, run);
+    if (flags.target === 'ort-training') await writeTrainingBatches(run, manifest);
     if (flags.json) return console.log(JSON.stringify({ ...summary, run, weights: manifest.weights }));
     console.log(tableOf(summary));
     console.log(

@@ -59,6 +59,11 @@ export const buildOptions = <T>(y: Argv<T>) =>
       type: 'number',
       describe: 'dropout of modules that are not frozen; default 0.1',
     })
+    .option('recompute', {
+      choices: ['none', 'attention', 'blocks'] as const,
+      describe:
+        'what the backward pass rebuilds instead of keeping: less memory, more time, the same numbers; default none',
+    })
     .option('reference-dropout', {
       type: 'boolean',
       describe: 'dropout in frozen modules, too, as the reference leaves them in training mode',
@@ -91,6 +96,7 @@ export function toBuildOptions(flags: Flags): BuildOptions {
       variant: flags.variant,
       ...(Object.keys(modules).length > 0 && { modules }),
       referenceDropout: flags['reference-dropout'],
+      recompute: flags.recompute,
       placement: flags.placement,
       sites: flags.sites,
       alpha: flags.alpha,

@@ -13,9 +13,10 @@ const options = (y: Argv) =>
     .option('question', { type: 'string', demandOption: true, describe: 'the question, in English' })
     .option('run', { type: 'string', describe: 'run folder; default: the newest in runs/' })
     .option('checkpoint', {
-      choices: ['auto', 'best', 'last', 'base'] as const,
-      default: 'auto' as const,
-      describe: 'auto: best, else last, else the untrained base',
+      type: 'string',
+      default: 'auto',
+      describe:
+        'auto (best, else last, else the untrained base), base, or a file in checkpoint/: best, last, e.g. step-000120',
     })
     .option('beams', { type: 'number', default: 3, describe: 'beams, 1 to 8' })
     .option('threads', { type: 'number', describe: 'threads inside an operator' })

@@ -8,9 +8,10 @@ const options = (y: Argv) =>
   y
     .option('run', { type: 'string', describe: 'run folder; default: the newest in runs/' })
     .option('checkpoint', {
-      choices: ['auto', 'best', 'last', 'base'] as const,
-      default: 'auto' as const,
-      describe: 'auto: best, else last, else the untrained base',
+      type: 'string',
+      default: 'auto',
+      describe:
+        'auto (best, else last, else the untrained base), base, or a file in checkpoint/: best, last, e.g. step-000120',
     })
     .option('data', { choices: ['vqa-rad'] as const, default: 'vqa-rad' as const, describe: 'data set' })
     .option('split', {

@@ -1,6 +1,6 @@
 /** @file Shows a training run: a bar with loss, speed and time left; plain lines where there is no terminal. */
 import cliProgress from 'cli-progress';
-import type { TrainingEvent } from '../training/events.js';
+import type { EvaluationEvent, TrainingEvent } from '../training/events.js';
 
 /** Seconds between lines without a terminal. */
 const LINE_EVERY = 15;
@@ -21,13 +21,11 @@ export class TrainingProgress {
     if (event.type === 'loading') this.loading(event);
     if (event.type === 'start') this.start(event);
     if (event.type === 'step') this.step(event);
-    if (event.type === 'evaluation') {
-      const { epoch, n, accuracy, yesNo, notYesNo } = event;
-      this.say(
-        `${this.label}  epoch ${epoch}: validation ${percent(accuracy)} of ${n} (yes/no ${percent(yesNo)}, others ${percent(notYesNo)})`,
-      );
+    if (event.type === 'evaluation') this.evaluation(event);
+    if (event.type === 'end') {
+      this.close();
+      if (event.early) this.say(`${this.label}  step ${event.step}: validation improved no more`);
     }
-    if (event.type === 'end') this.close();
   }
 
   /** A line above the bar. */
@@ -40,6 +38,12 @@ export class TrainingProgress {
   close(): void {
     this.bar?.stop();
     this.bar = undefined;
+  }
+
+  private evaluation({ epoch, n, accuracy, yesNo, notYesNo, loss }: EvaluationEvent): void {
+    const shares = `${percent(accuracy)} of ${n} (yes/no ${percent(yesNo)}, others ${percent(notYesNo)})`;
+    const lossText = loss === undefined ? '' : `, loss ${loss.toFixed(3)}`;
+    this.say(`${this.label}  epoch ${Number(epoch.toFixed(2))}: validation ${shares}${lossText}`);
   }
 
   private loading({ done, total, what }: Extract<TrainingEvent, { type: 'loading' }>): void {

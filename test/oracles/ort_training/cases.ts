@@ -45,8 +45,7 @@ const SEED = 1;
 
 /** A batch of 4 samples of mixed lengths on 3 images, a function of its number. */
 function batch(number: number): Feeds {
-  const draw = (what: string, i: number, n: number) =>
-    Math.floor(n * uniform(SEED, number, what, i));
+  const draw = (what: string, i: number, n: number) => Math.floor(n * uniform(SEED, number, what, i));
   const words = (what: string, at: number, count: number) =>
     Array.from({ length: count }, (_, i) => FIRST_WORD + draw(what, at * 20 + i, DEC - FIRST_WORD));
   const samples = [0, 1, 2, 3].map(
@@ -59,7 +58,10 @@ function batch(number: number): Feeds {
   );
   const size = 3 * goldenConfig.imageSize ** 2;
   const pixels = (id: string) =>
-    Float32Array.from({ length: size }, (_, i) => 2 * uniform(SEED, number, 'pixels', Number(id) * size + i) - 1);
+    Float32Array.from(
+      { length: size },
+      (_, i) => 2 * uniform(SEED, number, 'pixels', Number(id) * size + i) - 1,
+    );
   return batchFeeds(samples, pixels, goldenConfig);
 }
 

@@ -1,6 +1,6 @@
 """Trains artifacts of `build-graph --target ort-training` with the official API and compares with ours.
 
-  python check_ort_training.py FOLDER... [--record]
+  python check_ort_training.py FOLDER... [--layer FOLDER] [--record]
   FOLDER: runs/X/ort-training, or a case that losses.test.ts wrote (with losses.json)
   (onnxruntime-training 1.19.2, numpy 1.26, onnx 1.17, torch: the API only needs it to be importable)
 
@@ -9,7 +9,8 @@ Asserts for each folder:
   gradients  ONNX Runtime's own gradient builder on our forward graph, every trained tensor:
              ||ours - theirs|| <= 1e-4 ||theirs|| + 1e-6 G, G the 2-norm of all of theirs
   losses     20 steps (AdamW, decay 0.05, lr 1e-3) equal to those of losses.json, 1e-4 relative
---record writes ort-training.golden.json beside this script.
+--layer: six steps of the one-layer model, stopped, saved and loaded again after the third.
+--record writes ort-training.golden.json and the layer's checkpoints beside this script.
 
 Our Identity nodes stop gradients (DoRA's norm counts as a constant; a prefix is repeated by adding zeros).
 ONNX Runtime has no such operator: for the comparison of gradients, constants of the same values stand there.
@@ -155,9 +156,23 @@ def check(folder: Path) -> dict:
     return result
 
 
+def check_layer(folder: Path, target: Path) -> dict:
+    """Losses of six steps; saves the state after three, and asserts that the API goes on from it."""
+    script = load_script(folder)
+    batches = script.read_batches(folder / "batches.safetensors")
+    _state, whole = train(script, folder, batches, 6)
+    state, losses = train(script, folder, batches, 3)
+    CheckpointState.save_checkpoint(state, str(target / "layer.checkpoint"), include_optimizer_state=True)
+    CheckpointState.save_checkpoint(state, str(target / "layer-weights.checkpoint"))
+    _state, rest = train(script, folder, batches[3:], 3, str(target / "layer.checkpoint"))
+    assert losses + rest == whole, (losses, rest, whole)
+    return {"losses": whole}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--layer", type=Path)
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
     cases = {}
@@ -166,8 +181,12 @@ def main() -> None:
         name = json.loads(own.read_text())["case"] if own.exists() else str(folder)
         cases[name] = check(folder)
         print(name, {k: v for k, v in cases[name].items() if k != "losses"}, flush=True)
+    result = {"onnxruntime-training": onnxruntime.__version__, "cases": cases}
+    if options.layer:
+        with tempfile.TemporaryDirectory() as scratch:
+            result["layer"] = check_layer(options.layer, HERE if options.record else Path(scratch))
     if options.record:
-        text = json.dumps({"onnxruntime-training": onnxruntime.__version__, "cases": cases}, indent=1)
+        text = json.dumps(result, indent=1)
         (HERE / "ort-training.golden.json").write_text(text + "\n")
 
 

@@ -19,7 +19,8 @@ import { goldenFeeds, maxDifference } from '../../support/golden.js';
 import { seededNormal } from '../../support/one-op.js';
 
 const tinyBase = { preset: 'miss-tiny', sizes: tinySizes, weights: 'random' };
-const state = { step: 1, batches: 1, lossScale: 1, best: null, options: {}, environment: {} };
+const progress = { best: null, sinceBest: 0, evaluated: -1 };
+const state = { step: 1, batches: 1, lossScale: 1, ...progress, options: {}, environment: {} };
 
 /** A run whose adapters and T modules have moved away from where they started. */
 function trainedRun(variant: string, placement: string): string {
