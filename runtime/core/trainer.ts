@@ -34,6 +34,8 @@ export interface TrainerOptions extends AdamWOptions {
   readonly clip: number;
   /** a tensor's learning rate in multiples of the step's; default 1 */
   readonly rateOf?: (name: string) => number;
+  /** a tensor's weight decay in multiples of `weightDecay`; default 1 */
+  readonly decayOf?: (name: string) => number;
 }
 
 /** A micro-batch is a part of the batch whose labels are weighted by 1 / size of the whole batch. */
@@ -71,24 +73,28 @@ export class Trainer {
     const gradientNorm =
       Math.sqrt([...gradients.values()].reduce((s, g) => s + sumOfSquares(g), 0)) / this.state.lossScale;
     const result = { loss, tokenLosses: Float32Array.from(tokenLosses), gradientNorm };
-    if (!Number.isFinite(gradientNorm)) return { ...result, updated: this.reduceScale() };
+    if (!Number.isFinite(gradientNorm)) return { ...result, updated: this.reduceScale(gradients) };
     this.update(gradients, gradientNorm, lr);
     return { ...result, updated: true };
   }
 
   private update(gradients: ReadonlyMap<string, Float32Array>, norm: number, lr: number): void {
-    const { clip, rateOf = () => 1 } = this.options;
+    const { clip, weightDecay, rateOf = () => 1, decayOf = () => 1 } = this.options;
     const clipping = clip > 0 && norm > clip ? clip / norm : 1;
     const gradientScale = clipping / this.state.lossScale;
     this.state.step += 1;
     for (const name of this.names) {
       const update = { lr: lr * rateOf(name), step: this.state.step, gradientScale };
-      adamWStep(this.tensors.get(name)!, gradients.get(name)!, update, this.options);
+      const options = { ...this.options, weightDecay: weightDecay * decayOf(name) };
+      adamWStep(this.tensors.get(name)!, gradients.get(name)!, update, options);
     }
   }
 
-  private reduceScale(): false {
-    if (this.state.lossScale <= 1) throw new NonFiniteError('a gradient is not finite');
+  private reduceScale(gradients: ReadonlyMap<string, Float32Array>): false {
+    if (this.state.lossScale <= 1) {
+      const name = this.names.toSorted().find((n) => !gradients.get(n)!.every(Number.isFinite));
+      throw new NonFiniteError(`a gradient is not finite, that of ${name}`);
+    }
     this.state.lossScale /= 2;
     return false;
   }

@@ -6,11 +6,11 @@ import { cpus, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../../graph-builder/errors.js';
+import { watchMemory } from '../../runtime/node/memory.js';
 import { trainInChild } from '../../runtime/node/training/in-child.js';
 import { type TrainOptions, trainDefaults } from '../../runtime/node/training/options.js';
 import { readManifest, weightsPath } from '../../training-artifacts/graphs/manifest.js';
 import { median } from './measure.js';
-import { watchMemory } from './memory.js';
 import { formatSection, type Row } from './table.js';
 
 const HELP = `npm run bench:base -- [options]

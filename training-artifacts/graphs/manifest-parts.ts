@@ -1,15 +1,27 @@
 /** @file What the manifests of all runs have in common. */
 import { z } from 'zod';
 import { initialisers } from '../../graph-builder/ir/types.js';
-import { type AnyAdapter, methods } from '../../graph-builder/rewrites/methods.js';
+import { methods } from '../../graph-builder/rewrites/methods.js';
+import type { ImportedTuning } from '../../graph-builder/variant/imported.js';
+import type { ModuleTuning } from '../../graph-builder/variant/variant.js';
 
 export const size = z.number().int().positive();
 export const count = z.strictObject({ trainable: z.number().int(), total: z.number().int() });
 
-/** Settings of an adapter, of any method. */
-export const adapterSchema = z.union(
-  Object.values(methods).map(({ schema }) => schema as z.ZodType<AnyAdapter>),
-) as z.ZodType<AnyAdapter>;
+const whole = <M extends string>(method: M) => z.strictObject({ method: z.literal(method) });
+
+/** What happens to a module: one of `others`, or an adapter of any method. */
+function tuningSchema<T>(...others: readonly string[]): z.ZodType<T> {
+  const adapters = Object.values(methods).map(({ schema }) => schema);
+  // told apart by `method`, so that an error names the field and not the whole
+  return z.discriminatedUnion('method', [
+    ...others.map(whole),
+    ...adapters,
+  ] as never) as unknown as z.ZodType<T>;
+}
+
+export const moduleTuningSchema = tuningSchema<ModuleTuning>('frozen', 'full');
+export const importedTuningSchema = tuningSchema<ImportedTuning>('full');
 
 /** the frozen weights: `file` is the bare name in the graphs, `folder` where it lies ('.' = this folder) */
 export const weightsSchema = z.strictObject({

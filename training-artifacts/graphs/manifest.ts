@@ -6,23 +6,18 @@ import { FileError } from '../../graph-builder/errors.js';
 import type { MissConfig } from '../../graph-builder/models/config.js';
 import { recomputeModes } from '../../graph-builder/rewrites/recompute.js';
 import { lossNames } from '../../graph-builder/variant/imported.js';
-import type { ModuleTuning, Variant } from '../../graph-builder/variant/variant.js';
+import type { Variant } from '../../graph-builder/variant/variant.js';
 import { readJson } from '../files.js';
 import { expandPretrained } from '../weights/pretrained.js';
 import {
-  adapterSchema,
   count,
   graphsSchema,
+  importedTuningSchema,
+  moduleTuningSchema,
   size,
   trainableSchema,
   weightsSchema,
 } from './manifest-parts.js';
-
-const tuning: z.ZodType<ModuleTuning> = z.union([
-  z.strictObject({ method: z.literal('frozen') }),
-  z.strictObject({ method: z.literal('full') }),
-  adapterSchema,
-]);
 
 const cut = z.strictObject({
   per: z.enum(['image', 'question']),
@@ -63,7 +58,11 @@ export const manifestSchema = z.strictObject({
   }) satisfies z.ZodType<MissConfig>,
   variant: z.strictObject({
     name: z.string(),
-    modules: z.strictObject({ visual_encoder: tuning, text_encoder: tuning, text_decoder: tuning }),
+    modules: z.strictObject({
+      visual_encoder: moduleTuningSchema,
+      text_encoder: moduleTuningSchema,
+      text_decoder: moduleTuningSchema,
+    }),
   }) satisfies z.ZodType<Variant>,
   image: z.strictObject({ normalisation: z.enum(['imagenet', 'clip', 'reference']) }),
   text: z.strictObject({ tokenizer: z.string(), maxQuestionTokens: size, maxAnswerTokens: size }),
@@ -93,7 +92,7 @@ export const importedSchema = z.strictObject({
   format: z.literal('mile-ort imported run 1'),
   source: z.strictObject({ file: z.string(), sha256: z.string() }),
   variant: z.string(),
-  tuning: z.union([z.strictObject({ method: z.literal('full') }), adapterSchema]),
+  tuning: importedTuningSchema,
   loss: z.enum(lossNames),
   /** the output that the loss compares with the labels */
   output: z.string(),

@@ -59,14 +59,15 @@ const options = (y: Argv) =>
     )
     .example('$0 --merge runs/lora-r8', 'the trained adapter folded into plain weights');
 
-/** What `--dry-run --json` prints. */
+/** What `--dry-run --json` prints, and the weights that get an adapter. */
 function summaryOf({ preset, variant, parameters }: Plan, placement: string) {
   const { trainable, total, percent, modules } = parameters;
   const sites = Object.values(variant.modules).flatMap((tuning) => ('sites' in tuning ? tuning.sites : []));
-  return { preset, variant: variant.name, placement, trainable, total, percent, modules, sites };
+  return { counts: { preset, variant: variant.name, placement, trainable, total, percent, modules }, sites };
 }
 
-function tableOf({ trainable, total, percent, modules, sites }: ReturnType<typeof summaryOf>): string {
+function tableOf({ counts, sites }: ReturnType<typeof summaryOf>): string {
+  const { trainable, total, percent, modules } = counts;
   const row = (name: string, t: number, all: number) => [
     name,
     formatCount(t),
@@ -147,13 +148,16 @@ export const buildGraph = defineCommand({
     const placement = formatPlacement(placementOf(plan.variant));
     const summary = summaryOf(plan, placement);
     if (flags.dryRun) {
-      console.log(flags.json ? JSON.stringify(summary) : tableOf(summary));
+      console.log(flags.json ? JSON.stringify(summary.counts) : tableOf(summary));
       return;
     }
     const run = runPath(build, flags);
     const manifest = emitVariant({ ...build, target: flags.target }, run);
     if (flags.target === 'ort-training') await writeTrainingBatches(run, manifest);
-    if (flags.json) return console.log(JSON.stringify({ ...summary, run, weights: manifest.weights }));
+    if (flags.json)
+      return console.log(
+        JSON.stringify({ ...summary.counts, sites: summary.sites, run, weights: manifest.weights }),
+      );
     console.log(tableOf(summary));
     console.log(
       `\n${run}: ${Object.keys(manifest.graphs).length} graphs of ${plan.variant.name} at ${placement}, base weights ${manifest.weights.source}`,

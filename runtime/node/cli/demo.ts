@@ -5,6 +5,7 @@ import type { Argv } from 'yargs';
 import type { Question } from '../../../datasets/dataset.js';
 import { mcnemar, pairedDifference } from '../../../datasets/scoring/compare.js';
 import { isSameAnswer, isYesNo } from '../../../datasets/scoring/normalise-answer.js';
+import { UserError } from '../../../graph-builder/errors.js';
 import type { Evaluation } from '../evaluate.js';
 import { defineCommand, formatTable, NOTICE } from './main.js';
 
@@ -151,10 +152,11 @@ export const demo = defineCommand({
       const { parameters } = emitVariant(build, run);
       if (scored.length === 0) scored.push(await score('base', run, 'base', 0, 0));
       const name = `${variant} ${placement}`;
-      const { seconds } = await trainRun(
+      const { seconds, finished } = await trainRun(
         { run, options: { ...trainDefaults, epochs, lr, seed }, resume: false },
         name,
       );
+      if (!finished) throw new UserError('the demo was stopped', run, 'start it again: npm start');
       scored.push(await score(name, run, 'auto', seconds, parameters.trainable));
     }
     const [base, ...trained] = scored as [Scored, ...Scored[]];

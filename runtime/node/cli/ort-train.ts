@@ -1,30 +1,50 @@
 /** @file `ort-train`: train a run. */
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { UserError } from '../../../graph-builder/errors.js';
+import { type RecomputeMode, recomputeModes } from '../../../graph-builder/rewrites/recompute.js';
+import type { TrainOptions } from '../training/options.js';
+import type { Quote } from '../training/quote.js';
 import type { TrainingSummary } from '../training/run.js';
 import { buildOptions, toBuildOptions } from './build-options.js';
-import { checkCount, defineCommand } from './main.js';
+import { checkCount, defineCommand, formatTable } from './main.js';
 import { trainingOptions } from './train-options.js';
 
+const runOptions = {
+  run: {
+    type: 'string',
+    describe: 'run folder; default: the newest in runs/, or the one that --variant builds',
+  },
+  resume: {
+    type: 'boolean',
+    default: false,
+    describe: 'go on from the last checkpoint, with its options',
+  },
+  overwrite: {
+    type: 'boolean',
+    default: false,
+    describe: 'train again although there is a checkpoint',
+  },
+  'ort-checkpoint': {
+    type: 'string',
+    describe: "go on from a checkpoint that Python's onnxruntime-training saved (ort-training/train.py)",
+  },
+  'dry-run': {
+    type: 'boolean',
+    default: false,
+    describe: 'measure a few steps, print memory and time of the whole training, train nothing',
+  },
+  'memory-gb': {
+    type: 'number',
+    describe:
+      'stay below this many GB: picks the batch that fits (measured) and accumulates to the size asked for; with --variant also --recompute',
+  },
+  out: { type: 'string', default: 'runs', describe: 'parent of the run folders' },
+  name: { type: 'string', describe: 'name of the run folder that --variant builds' },
+  json: { type: 'boolean', default: false, describe: 'print the summary as JSON' },
+} as const;
+
 const options = (y: Argv) =>
-  trainingOptions(buildOptions(y))
-    .option('run', {
-      type: 'string',
-      describe: 'run folder; default: the newest in runs/, or the one that --variant builds',
-    })
-    .option('resume', {
-      type: 'boolean',
-      default: false,
-      describe: 'go on from the last checkpoint, with its options',
-    })
-    .option('overwrite', {
-      type: 'boolean',
-      default: false,
-      describe: 'train again although there is a checkpoint',
-    })
-    .option('out', { type: 'string', default: 'runs', describe: 'parent of the run folders' })
-    .option('name', { type: 'string', describe: 'name of the run folder that --variant builds' })
-    .option('json', { type: 'boolean', default: false, describe: 'print the summary as JSON' })
+  buildOptions(trainingOptions(y.options(runOptions).group(Object.keys(runOptions), 'Run:')))
     .example('$0', 'train the newest run')
     .example('$0 --variant lora-r8 --placement F/P/P', 'build a run, then train it')
     .example('$0 --run runs/lora-r8 --resume', 'go on after an interrupt')
@@ -48,13 +68,14 @@ const BUILD_FLAGS = [
   'lora-dropout',
   'module-dropout',
   'reference-dropout',
+  'recompute',
   'weights',
 ] as const;
 
 interface ChosenRun {
   readonly run: string;
   /** builds it first */
-  readonly build?: () => Promise<unknown>;
+  readonly build?: (mode: RecomputeMode | undefined, again: boolean) => Promise<unknown>;
 }
 
 /** The run to train: given, to be built from --variant, or the newest. */
@@ -77,9 +98,9 @@ async function chooseRun(flags: Flags): Promise<ChosenRun> {
   }
   const options = toBuildOptions(flags);
   const run = runPath(options, flags);
-  const build = async () => {
+  const build = async (mode: RecomputeMode | undefined, again: boolean) => {
     const { emitVariant } = await import('../../../training-artifacts/graphs/emit.js');
-    emitVariant(options, run, flags.overwrite);
+    emitVariant({ ...options, ...(mode && { recompute: mode }) }, run, flags.overwrite || again);
   };
   return { run, build };
 }
@@ -109,6 +130,50 @@ function printSummary(summary: TrainingSummary): void {
   else if (summary.answers) console.log(`next: ort-eval --run ${run}`);
 }
 
+/** What the training will take; with a limit, what fits it. */
+async function quote(run: string, given: TrainOptions, flags: Flags): Promise<Quote | undefined> {
+  const { memoryGb, dryRun } = flags;
+  if (memoryGb === undefined && !dryRun) return undefined;
+  if (memoryGb !== undefined && !(memoryGb > 0))
+    throw new UserError(`${memoryGb} GB`, '--memory-gb', 'give a positive number, e.g. 8');
+  const { quoteTraining } = await import('../training/quote.js');
+  process.stderr.write(`${run}  measuring a few steps\n`);
+  return quoteTraining(run, given, memoryGb === undefined ? undefined : 1e9 * memoryGb);
+}
+
+/** Builds the run; with a memory limit, keeping fewer activations until a batch of one fits. */
+async function buildToFit(run: string, build: ChosenRun['build'], given: TrainOptions, flags: Flags) {
+  const modes =
+    flags.memoryGb !== undefined && build && !flags.recompute ? recomputeModes : [flags.recompute];
+  for (const [i, mode] of modes.entries()) {
+    await build?.(mode, i > 0);
+    try {
+      return await quote(run, given, flags);
+    } catch (error) {
+      if (i + 1 === modes.length || !(error instanceof UserError) || error.where !== '--memory-gb')
+        throw error;
+      process.stderr.write(`${run}  ${error.what}: trying --recompute ${modes[i + 1]}\n`);
+    }
+  }
+}
+
+function printQuote(found: Quote): void {
+  const hours = (s: number) => (s < 5400 ? `${(s / 60).toFixed(1)} min` : `${(s / 3600).toFixed(1)} h`);
+  const gb = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
+  console.log(
+    formatTable([
+      ['measured', ''],
+      ['batch x accumulation', `${found.batchSize} x ${found.accumulate}`],
+      ['seconds a step', found.secondsPerStep.toFixed(2)],
+      ['peak memory', gb(found.peakBytes)],
+      ['steps an epoch', String(found.stepsPerEpoch)],
+      ['time an epoch', hours(found.secondsPerEpoch)],
+      ['time in all, validation not counted', hours(found.secondsTotal)],
+      ['a checkpoint on disk', gb(found.checkpointBytes)],
+    ]),
+  );
+}
+
 /** `ort-train`: train a run's adapters and T modules. */
 export const ortTrain = defineCommand({
   describe: 'Train a run: adapters and trained modules, on CPU',
@@ -120,10 +185,25 @@ export const ortTrain = defineCommand({
     const { hasCheckpoint } = await import('../../../training-artifacts/checkpoint/checkpoint.js');
     const { offerResume } = await import('./offer-resume.js');
     const asks = hasCheckpoint(run) && !flags.resume && !flags.overwrite;
-    const resume = flags.resume || (asks && (await offerResume(run)));
-    if (!resume) await build?.();
+    const { ortCheckpoint } = flags;
+    const resume = flags.resume || ortCheckpoint !== undefined || (asks && (await offerResume(run)));
+    const found = resume ? undefined : await buildToFit(run, build, given, flags);
+    if (flags.dryRun) {
+      if (!found)
+        throw new UserError('--resume has its options already', '--dry-run', 'leave one of the two out');
+      if (flags.json) console.log(JSON.stringify({ run, ...found }));
+      else printQuote(found);
+      return;
+    }
     const { trainRun } = await import('../training/run.js');
-    const job = { run, options: given, resume, ...(maxSteps !== undefined && { maxSteps }) };
+    const { batchSize, accumulate } = found ?? given;
+    const job = {
+      run,
+      options: { ...given, batchSize, accumulate },
+      resume,
+      ...(maxSteps !== undefined && { maxSteps }),
+      ...(ortCheckpoint !== undefined && { ortCheckpoint }),
+    };
     const summary = await trainRun(job, run);
     if (flags.json) console.log(JSON.stringify(summary));
     else printSummary(summary);

@@ -25,5 +25,5 @@ export const baseOptions: TrainOptions = {
 
 const run = join('runs', 'miss-tiny-base');
 emitVariant({ preset: 'miss-tiny', variant: 'full', weights: 'random', moduleDropout: 0 }, run);
-await trainRun({ run, options: baseOptions, resume: false }, 'base');
-console.log(exportBase(run, join(packageRoot(), 'training-artifacts', 'pretrained')));
+const { finished } = await trainRun({ run, options: baseOptions, resume: false }, 'base');
+if (finished) console.log(exportBase(run, join(packageRoot(), 'training-artifacts', 'pretrained')));

@@ -101,7 +101,10 @@ export class ArraysTask implements TrainingTask {
 
   async load(): Promise<void> {}
 
-  batch(epoch: number, index: number): TaskBatch {
+  readonly role = 'training';
+  readonly measures = [] as const;
+
+  async batch(epoch: number, index: number): Promise<TaskBatch> {
     const { seed, batchSize } = this.options;
     const order = shuffled(this.order, seed, 'order', epoch).slice(0, this.size);
     const rows = order.slice(index * batchSize, (index + 1) * batchSize);

@@ -1,29 +1,27 @@
 /** @file What a run folder gets from its training: curves, and the adapter in PEFT's format. */
-import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeImportedAdapter } from '../../../training-artifacts/adapters/imported-adapter.js';
 import { writeAdapterFolder } from '../../../training-artifacts/adapters/peft-folder.js';
 import { trainedValues } from '../../../training-artifacts/checkpoint/checkpoint.js';
 import { isImported, readAnyManifest } from '../../../training-artifacts/graphs/manifest.js';
 import { type RunMetrics, writeCurves } from '../plots.js';
-import type { EvaluationEvent, StepEvent } from './events.js';
+import { logFolder, readLog } from './log.js';
 
 /** The log of a run as curves take it: losses in nats an answer token. */
 export function readMetrics(run: string, name = run): RunMetrics {
-  const file = join(run, 'log', 'metrics.jsonl');
-  const lines = existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n').filter(Boolean) : [];
-  const events = lines.map((line) => JSON.parse(line) as StepEvent | EvaluationEvent);
-  const steps = events
-    .filter((e) => e.type === 'step')
+  const lines = readLog(run);
+  const steps = lines
+    .filter((line) => line.type === 'step')
     .map(({ step, epoch, tokenLoss, lr }) => ({ step, epoch, loss: tokenLoss, lr }));
-  const evaluations = events
-    .filter((e) => e.type === 'evaluation')
-    .map(({ step, epoch, accuracy, yesNo, notYesNo }) => ({
+  const evaluations = lines
+    .filter((line) => line.type === 'evaluation')
+    .map(({ step, epoch, accuracy, yesNo, notYesNo, loss }) => ({
       step,
       epoch,
       accuracy,
       closed: yesNo,
       open: notYesNo,
+      ...(loss !== undefined && { loss }),
     }));
   return { name, steps, evaluations };
 }
@@ -41,7 +39,7 @@ export function smoothingFloor({
 }
 
 export async function drawCurves(run: string): Promise<string> {
-  const path = join(run, 'log', 'curves.svg');
+  const path = join(logFolder(run), 'curves.svg');
   const manifest = readAnyManifest(run);
   const [name, floor] = isImported(manifest)
     ? [manifest.variant, {}]

@@ -1,15 +1,18 @@
 /** @file A training run from its folder to its last checkpoint. Runs in a process of its own. */
-import { appendFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../../graph-builder/errors.js';
 import {
   type CheckpointState,
-  clearCheckpoints,
   hasCheckpoint,
   type TrainedTensor,
   writeCheckpoint,
 } from '../../../training-artifacts/checkpoint/checkpoint.js';
-import { asFileError } from '../../../training-artifacts/files.js';
+import {
+  clearCheckpoints,
+  pruneCheckpoints,
+  stepName,
+  sweepTemporary,
+} from '../../../training-artifacts/checkpoint/checkpoint-files.js';
 import {
   isImported,
   readAnyManifest,
@@ -17,14 +20,18 @@ import {
 } from '../../../training-artifacts/graphs/manifest.js';
 import { adamWDefaults } from '../../core/adamw.js';
 import { learningRate } from '../../core/schedule.js';
+import type { Session } from '../../core/session.js';
 import { NonFiniteError, Trainer, type TrainerOptions } from '../../core/trainer.js';
 import { openGraph } from '../inference.js';
 import { ArraysTask } from './arrays-task.js';
 import type { EvaluationEvent, StepEvent, TrainingEvent, TrainingJob } from './events.js';
+import { logFolder, RunLog } from './log.js';
 import type { TrainOptions } from './options.js';
-import { cutMetrics, metricsPath, restore } from './restore.js';
+import { restore } from './restore.js';
 import type { TaskBatch, TrainingTask } from './task.js';
+import { checkValidation, isEvaluationDue, isStale, judge } from './validation.js';
 import { VqaTask } from './vqa-task.js';
+import { withoutDecay } from './weight-decay.js';
 
 class Job {
   private readonly manifest: TrainableRun;
@@ -34,6 +41,10 @@ class Job {
   private readonly notes: readonly string[];
   private readonly task: TrainingTask;
   private readonly stepsPerEpoch: number;
+  private readonly total: number;
+  /** batches at the last checkpoint, or -1 */
+  private saved: number;
+  private log!: RunLog;
 
   constructor(
     private readonly job: TrainingJob,
@@ -44,62 +55,97 @@ class Job {
     const restored = restore(job, manifest);
     this.tensors = restored.tensors;
     this.state = restored.state;
+    this.notes = restored.notes;
     this.options = restored.options;
+    const { batchSize, accumulate, epochs } = this.options;
     this.task = isImported(manifest)
       ? new ArraysTask(manifest, this.options)
       : new VqaTask(job.run, manifest, this.options);
-    this.notes = [...restored.notes, ...this.task.notes];
-    this.stepsPerEpoch = Math.ceil(this.task.size / (this.options.batchSize * this.options.accumulate));
+    checkValidation(this.task.measures, this.options);
+    this.stepsPerEpoch = Math.ceil(this.task.size / (batchSize * accumulate));
+    this.total = this.stepsPerEpoch * epochs;
+    this.saved = job.resume ? this.state.batches : -1;
   }
 
-  /** Trains until the last epoch, `maxSteps` or `shouldStop`. */
+  /** Trains until the last epoch, the last useful evaluation, `maxSteps` or `shouldStop`. */
   async run(shouldStop: () => Promise<boolean>): Promise<void> {
-    const { run, resume, maxSteps = Number.POSITIVE_INFINITY } = this.job;
+    const { maxSteps = Number.POSITIVE_INFINITY } = this.job;
+    const { trainer, session } = await this.start();
+    await this.evaluateIfDue(); // the base; or what an interrupt left out
+    let asked = false;
+    while (!this.isOver() && !asked) {
+      await this.step(trainer);
+      const interrupted = await shouldStop();
+      // an interrupt promises a checkpoint after the step: its evaluation is left to the resumed run
+      if (!interrupted) await this.evaluateIfDue();
+      asked = interrupted || this.state.batches >= maxSteps;
+      if (this.isSaveDue()) this.save();
+    }
+    if (this.saved !== this.state.batches) this.save();
+    await session.release();
+    const { batches } = this.state;
+    const stopped = !this.isOver() || this.isEvaluationPending();
+    this.report({ type: 'end', step: batches, stopped, early: !stopped && batches < this.total });
+  }
+
+  /** Loads what the training needs; only then touches what an earlier training left. */
+  private async start(): Promise<{ trainer: Trainer; session: Session }> {
+    const { run, resume } = this.job;
+    const trainerOptions = this.trainerOptions();
     await this.task.load((what, done, total) => this.report({ type: 'loading', what, done, total }));
-    mkdirSync(join(run, 'log'), { recursive: true });
-    cutMetrics(run, resume ? this.state.batches : -1);
-    const session = await openGraph(run, this.manifest, 'training', this.options.threads ?? undefined);
-    clearCheckpoints(run, resume);
-    const { step, lossScale } = this.state;
-    const trainer = new Trainer(session, this.tensors, this.trainerOptions(), { step, lossScale });
-    const total = this.stepsPerEpoch * this.options.epochs;
+    this.state = { ...this.state, options: { ...this.options, ...this.task.settled } };
+    const session = await openGraph(run, this.manifest, this.task.role, this.options.threads ?? undefined);
+    for (const folder of [run, logFolder(run)]) sweepTemporary(folder);
+    clearCheckpoints(run, resume); // before the log: a kill between them leaves nothing that could be resumed
+    this.log = new RunLog(run, resume ? this.state.batches : -1);
+    const { step, batches, lossScale } = this.state;
     this.report({
       type: 'start',
-      step: this.state.batches,
-      steps: total,
+      step: batches,
+      steps: this.total,
       stepsPerEpoch: this.stepsPerEpoch,
       samples: this.task.size,
-      notes: this.notes,
+      notes: [...this.notes, ...this.task.notes],
     });
-    if (!resume) await this.evaluate(0);
-    let stopped = false;
-    while (this.state.batches < total && !stopped) {
-      await this.step(trainer);
-      stopped = (await shouldStop()) || this.state.batches >= maxSteps;
-      if (this.state.batches % this.stepsPerEpoch === 0) await this.endEpoch(this.state.batches === total);
-    }
-    if (this.state.batches % this.stepsPerEpoch !== 0) this.save();
-    await session.release();
-    this.report({ type: 'end', step: this.state.batches, stopped: this.state.batches < total });
+    return { trainer: new Trainer(session, this.tensors, trainerOptions, { step, lossScale }), session };
   }
 
   private trainerOptions(): TrainerOptions {
-    const { weightDecay, clip, loraPlusRatio } = this.options;
+    const { weightDecay, noDecay, clip, loraPlusRatio } = this.options;
+    const spared = withoutDecay(noDecay, [...this.tensors.keys()]);
     const rateOf = (name: string) => (name.endsWith('.lora_B.weight') ? loraPlusRatio : 1);
-    return { ...adamWDefaults, weightDecay, clip, rateOf };
+    const decayOf = (name: string) => (spared.has(name) ? 0 : 1);
+    return { ...adamWDefaults, weightDecay, clip, rateOf, decayOf };
+  }
+
+  private isOver(): boolean {
+    return this.state.batches >= this.total || isStale(this.state, this.options);
+  }
+
+  private isEvaluationPending(): boolean {
+    const { batches, evaluated } = this.state;
+    return evaluated < batches && isEvaluationDue(batches, this.options, this.stepsPerEpoch, this.total);
+  }
+
+  /** After epochs and the steps that the options say; evaluations save by themselves. */
+  private isSaveDue(): boolean {
+    const { batches } = this.state;
+    const { saveEvery } = this.options;
+    if (this.saved === batches) return false;
+    return batches % this.stepsPerEpoch === 0 || (saveEvery > 0 && batches % saveEvery === 0);
   }
 
   private async step(trainer: Trainer): Promise<void> {
     const { batches } = this.state;
     const epoch = Math.floor(batches / this.stepsPerEpoch);
-    const batch = this.task.batch(epoch, batches % this.stepsPerEpoch);
-    const lr = learningRate(batches, this.stepsPerEpoch, this.options);
     const started = performance.now();
+    const batch = await this.task.batch(epoch, batches % this.stepsPerEpoch);
+    const lr = learningRate(batches, this.stepsPerEpoch, this.options);
     const result = await this.update(trainer, batch, lr);
     const seconds = (performance.now() - started) / 1000;
     const { step, lossScale } = trainer.state;
     this.state = { ...this.state, step, lossScale, batches: batches + 1 };
-    this.log({
+    const event: StepEvent = {
       type: 'step',
       step: this.state.batches,
       epoch,
@@ -109,7 +155,8 @@ class Job {
       gradientNorm: result.gradientNorm,
       samplesPerSecond: batch.ids.length / seconds,
       lossScale,
-    });
+    };
+    this.report(this.log.append(event, seconds));
   }
 
   /** @throws {UserError} naming step and samples when the loss or a gradient is not finite. */
@@ -121,44 +168,42 @@ class Job {
       throw new UserError(
         `${error.message} at step ${this.state.batches + 1}`,
         `samples ${ids.join(', ')}`,
-        'lower --lr; the last checkpoint is kept',
+        `lower --lr; ${this.saved > 0 ? `the checkpoint of step ${this.saved} is kept` : 'there is no checkpoint yet'}`,
       );
     }
   }
 
-  private async endEpoch(last: boolean): Promise<void> {
-    const epoch = this.state.batches / this.stepsPerEpoch;
-    const { evalEvery } = this.options;
-    if (evalEvery > 0 && (last || epoch % evalEvery === 0)) await this.evaluate(epoch);
-    this.save();
-  }
-
-  /** Validation accuracy; the best so far is kept. At step 0 it is the base's, which only the log keeps. */
-  private async evaluate(epoch: number): Promise<void> {
-    if (this.options.evalEvery === 0) return;
+  /** Validates and saves, as an evaluation takes longer than a checkpoint; that of the best so far is kept. */
+  private async evaluateIfDue(): Promise<void> {
+    if (!this.isEvaluationPending()) return;
+    const { batches, best } = this.state;
+    const started = performance.now();
     const scores = await this.task.evaluate(this.tensors);
-    if (!scores) return;
-    this.log({ type: 'evaluation', step: this.state.batches, epoch, ...scores });
-    const { best } = this.state;
-    if (epoch > 0 && (!best || scores.accuracy > best.accuracy)) {
-      this.state = { ...this.state, best: { step: this.state.batches, accuracy: scores.accuracy } };
-      writeCheckpoint(this.job.run, 'best', this.tensors, this.state);
-    }
+    const seconds = (performance.now() - started) / 1000;
+    if (!scores && this.options.earlyStopping > 0)
+      throw new UserError('there is no validation question', '--early-stopping', 'leave it out');
+    const epoch = batches / this.stepsPerEpoch;
+    const event: EvaluationEvent | undefined = scores && {
+      type: 'evaluation',
+      step: batches,
+      epoch,
+      ...scores,
+    };
+    this.state = { ...this.state, ...judge(this.state, scores, this.options.bestBy) };
+    if (event) this.report(this.log.append(event, seconds));
+    if (batches > 0) this.save(this.state.best !== best);
   }
 
-  private save(): void {
-    writeCheckpoint(this.job.run, 'last', this.tensors, this.state);
-    this.report({ type: 'saved', step: this.state.batches, path: join(this.job.run, 'checkpoint') });
-  }
-
-  private log(event: StepEvent | EvaluationEvent): void {
-    const file = metricsPath(this.job.run);
-    try {
-      appendFileSync(file, `${JSON.stringify(event)}\n`);
-    } catch (error) {
-      throw asFileError(error, file, 'write');
-    }
-    this.report(event);
+  /** Under all its names: the step's, perhaps best, and last, without which nothing is resumed, at the end. */
+  private save(best = false): void {
+    const { run } = this.job;
+    const { keep } = this.options;
+    const { batches } = this.state;
+    const names = [...(keep > 0 ? [stepName(batches)] : []), ...(best ? ['best'] : []), 'last'];
+    writeCheckpoint(run, names, this.tensors, this.state);
+    pruneCheckpoints(run, keep);
+    this.saved = batches;
+    this.report({ type: 'saved', step: batches, path: join(run, 'checkpoint') });
   }
 }
 
@@ -173,7 +218,7 @@ export async function runTraining(
   report: (event: TrainingEvent) => void,
   shouldStop: () => Promise<boolean>,
 ): Promise<void> {
-  if (job.resume && !hasCheckpoint(job.run)) {
+  if (job.resume && !job.ortCheckpoint && !hasCheckpoint(job.run)) {
     throw new UserError('there is no checkpoint to resume from', job.run, 'leave --resume out');
   }
   await new Job(job, report).run(shouldStop);

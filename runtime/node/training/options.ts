@@ -1,7 +1,11 @@
 /** @file Everything that decides the numbers of a training run; kept in its checkpoints. */
 import { z } from 'zod';
 import { splitNames } from '../../../datasets/split.js';
+import { cutLevels } from '../../../graph-builder/models/cuts.js';
 import { scheduleNames } from '../../core/schedule.js';
+import { measures } from './events.js';
+
+export const cutChoices = ['auto', ...cutLevels, 'none'] as const;
 
 export const trainOptionsSchema = z.strictObject({
   /** a set's name; of an imported model the .safetensors file of its arrays */
@@ -23,12 +27,28 @@ export const trainOptionsSchema = z.strictObject({
   /** learning rate of lora_B in multiples of the others' (LoRA+, arXiv:2402.12354) */
   loraPlusRatio: z.number().positive(),
   weightDecay: z.number().nonnegative(),
+  /** trained tensors without weight decay: globs of their names, comma-separated; '' = none */
+  noDecay: z.string(),
   /** largest 2-norm of all gradients; 0 = no clipping */
   clip: z.number().nonnegative(),
   seed: z.number().int(),
   augment: z.boolean(),
+  /** what is kept of frozen modules instead of being computed at every step; 'auto': what is faster and fits */
+  cut: z.enum(cutChoices),
+  /** largest size of the kept features on disk, GB */
+  cacheGb: z.number().nonnegative(),
   /** epochs between evaluations on the validation questions; 0 = none */
   evalEvery: z.number().int().nonnegative(),
+  /** steps between evaluations, besides those of epochs; 0 = none */
+  evalEverySteps: z.number().int().nonnegative(),
+  /** evaluations without a better one after which training ends; 0 = never */
+  earlyStopping: z.number().int().nonnegative(),
+  /** what makes an evaluation the best */
+  bestBy: z.enum(measures),
+  /** steps between checkpoints, besides those of epochs and evaluations; 0 = none */
+  saveEvery: z.number().int().nonnegative(),
+  /** newest checkpoints kept under their steps' names; 0 = none */
+  keep: z.number().int().nonnegative(),
   /** threads inside an operator; null: ONNX Runtime's choice */
   threads: z.number().int().positive().nullable(),
 });
@@ -50,9 +70,17 @@ export const trainDefaults: TrainOptions = {
   schedule: 'cosine-epoch',
   loraPlusRatio: 1,
   weightDecay: 0.05,
+  noDecay: '',
   clip: 1,
   seed: 0,
   augment: false,
+  cut: 'auto',
+  cacheGb: 10,
   evalEvery: 1,
+  evalEverySteps: 0,
+  earlyStopping: 0,
+  bestBy: 'accuracy',
+  saveEvery: 0,
+  keep: 0,
   threads: null,
 };

@@ -1,39 +1,26 @@
 /** @file Where a training run starts: from its initial values or its last checkpoint. */
-import { existsSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { FileError } from '../../../graph-builder/errors.js';
 import {
   type CheckpointState,
+  checkpointPath,
   initialTensors,
   readCheckpoint,
   type TrainedTensor,
 } from '../../../training-artifacts/checkpoint/checkpoint.js';
-import { writeAtomic } from '../../../training-artifacts/files.js';
 import type { TrainableRun } from '../../../training-artifacts/graphs/manifest.js';
+import { readOrtCheckpoint } from '../../../training-artifacts/ort-training/read-checkpoint.js';
 import { INITIAL_LOSS_SCALE } from '../../core/trainer.js';
 import { runtimeVersion } from '../ort.js';
 import type { TrainingJob } from './events.js';
 import { type TrainOptions, trainOptionsSchema } from './options.js';
 
-export const metricsPath = (run: string): string => join(run, 'log', 'metrics.jsonl');
-
-/** Lines of the log up to a step: what a killed run wrote after its checkpoint is dropped. */
-export function cutMetrics(run: string, step: number): void {
-  const file = metricsPath(run);
-  const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [];
-  const kept = lines.filter((line) => {
-    try {
-      return (JSON.parse(line) as { step: number }).step <= step;
-    } catch {
-      return false; // a line cut short by the kill
-    }
-  });
-  writeAtomic(file, kept.map((line) => `${line}\n`).join(''));
-}
-
+/** What bit-identity depends on beside the options. */
 function environmentOf(options: TrainOptions): Record<string, string> {
   return {
     onnxruntime: runtimeVersion(),
+    node: process.version, // its cosine makes the learning rate
+    platform: `${process.platform} ${process.arch}`,
     cpu: cpus()[0]?.model ?? 'unknown',
     threads: String(options.threads ?? `${cpus().length} cores, default`),
   };
@@ -47,15 +34,44 @@ export interface Restored {
   readonly notes: readonly string[];
 }
 
+/** The options of a checkpoint. @throws {FileError} when another version wrote them. */
+export function savedOptions(run: string, state: CheckpointState): TrainOptions {
+  const parsed = trainOptionsSchema.safeParse(state.options);
+  if (parsed.success) return parsed.data;
+  const { message, path } = parsed.error.issues[0]!;
+  throw new FileError(
+    `its training options do not fit: ${message}${path.length > 0 ? ` at ${path.join('.')}` : ''}`,
+    checkpointPath(run, 'last'),
+    'another version wrote it: train again with --overwrite',
+  );
+}
+
+/** Goes on where Python's onnxruntime-training stopped: its updates count as batches drawn. */
+function fromOrtCheckpoint(file: string, options: TrainOptions, manifest: TrainableRun): Restored {
+  const { tensors, step, hasMoments } = readOrtCheckpoint(file, manifest);
+  const counts = { step, batches: step, lossScale: INITIAL_LOSS_SCALE };
+  const judged = { best: null, sinceBest: 0, evaluated: step };
+  const notes = hasMoments ? [] : ['the checkpoint has no optimizer state: AdamW starts anew'];
+  return {
+    tensors,
+    state: { ...counts, ...judged, options, environment: environmentOf(options) },
+    options,
+    notes,
+  };
+}
+
 /** @throws {FileError} when the checkpoint is damaged or of another variant. */
-export function restore({ run, options, resume }: TrainingJob, manifest: TrainableRun): Restored {
+export function restore(job: TrainingJob, manifest: TrainableRun): Restored {
+  const { run, options, resume, ortCheckpoint } = job;
+  if (ortCheckpoint) return fromOrtCheckpoint(ortCheckpoint, options, manifest);
   if (!resume) {
     const environment = environmentOf(options);
-    const state = { step: 0, batches: 0, lossScale: INITIAL_LOSS_SCALE, best: null, options, environment };
+    const counts = { step: 0, batches: 0, lossScale: INITIAL_LOSS_SCALE };
+    const state = { ...counts, best: null, sinceBest: 0, evaluated: -1, options, environment };
     return { tensors: initialTensors(run, manifest), state, options, notes: [] };
   }
   const { tensors, state } = readCheckpoint(run, 'last', manifest);
-  const saved = trainOptionsSchema.parse(state.options);
+  const saved = savedOptions(run, state);
   const now = environmentOf(saved);
   const notes = Object.keys(now)
     .filter((key) => now[key] !== state.environment[key])

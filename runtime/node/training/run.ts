@@ -1,22 +1,32 @@
-/** @file Trains a run with progress, signals, curves and the adapter at the end: what `ort-train` and the demo do. */
+/** @file Trains a run with progress, signals, curves, adapter and report: what `ort-train` and the demo do. */
 import { UserError } from '../../../graph-builder/errors.js';
 import { checkpointPath, hasCheckpoint } from '../../../training-artifacts/checkpoint/checkpoint.js';
-import { isImported, readAnyManifest } from '../../../training-artifacts/graphs/manifest.js';
+import { isImported } from '../../../training-artifacts/graphs/manifest.js';
 import { TrainingProgress } from '../cli/training-progress.js';
 import type { EvaluationEvent, TrainingEvent, TrainingJob } from './events.js';
 import { drawCurves, exportAdapter } from './finish.js';
-import { trainInChild } from './in-child.js';
+import { type RunningTraining, trainInChild } from './in-child.js';
+import { LiveCurves } from './live-curves.js';
+import { writeReport } from './report.js';
+import { bestOf, runFacts } from './report-facts.js';
+import type { Ending } from './report-sections.js';
 
-export interface TrainingSummary {
+export type StopSignal = 'SIGINT' | 'SIGTERM';
+
+export interface TrainingSummary extends Ending {
   readonly run: string;
+  /** of the run, those before a resume included */
   readonly steps: number;
   /** false: it was stopped and can be resumed */
   readonly finished: boolean;
+  /** the signal that stopped it */
+  readonly interruptedBy: StopSignal | null;
   readonly seconds: number;
   readonly lastLoss: number | null;
   readonly bestValidation: EvaluationEvent | null;
   readonly curves: string;
   readonly adapter: string;
+  readonly report: string;
   /** whether the run answers questions about images */
   readonly answers: boolean;
 }
@@ -24,79 +34,78 @@ export interface TrainingSummary {
 class Interrupted extends UserError {}
 
 /** First Ctrl-C: a checkpoint after the step; second: the end at once. */
-function handleInterrupts(
-  training: { stop(): void; kill(): void },
-  say: (text: string) => void,
-  run: string,
-  stepSeconds: () => number,
-) {
-  let asked = false;
-  const onInterrupt = () => {
-    if (asked) {
-      training.kill();
+class Interrupts {
+  /** the first signal */
+  asked: StopSignal | null = null;
+
+  constructor(
+    private readonly training: RunningTraining,
+    private readonly say: (text: string) => void,
+    private readonly run: string,
+    private readonly stepSeconds: () => number,
+  ) {
+    process.on('SIGINT', this.on);
+    process.on('SIGTERM', this.on);
+  }
+
+  private readonly on = (signal: NodeJS.Signals): void => {
+    if (this.asked) {
+      this.training.kill();
       return;
     }
-    asked = true;
-    say(
-      `saving after this step (about ${Math.max(1, Math.ceil(stepSeconds()))} s); Ctrl-C again ends at once`,
+    this.asked = signal as StopSignal;
+    const seconds = Math.max(1, Math.ceil(this.stepSeconds()));
+    this.say(`saving after this step (about ${seconds} s); Ctrl-C again ends at once`);
+    this.training.stop();
+  };
+
+  release(): void {
+    process.off('SIGINT', this.on);
+    process.off('SIGTERM', this.on);
+  }
+
+  /** What an error means: after a signal, that the second one ended it. */
+  explain(error: unknown): unknown {
+    if (!this.asked) return error;
+    const last = hasCheckpoint(this.run)
+      ? `the last checkpoint is ${checkpointPath(this.run, 'last')}`
+      : 'there is no checkpoint yet';
+    return new Interrupted(
+      'the training was ended at once',
+      this.run,
+      `${last}; go on with ort-train --run ${this.run} --resume`,
     );
-    training.stop();
-  };
-  process.on('SIGINT', onInterrupt);
-  process.on('SIGTERM', onInterrupt);
-  return {
-    release: () => {
-      process.off('SIGINT', onInterrupt);
-      process.off('SIGTERM', onInterrupt);
-    },
-    explain: (error: unknown): unknown => {
-      if (!asked) return error;
-      const last = hasCheckpoint(run)
-        ? `the last checkpoint is ${checkpointPath(run, 'last')}`
-        : 'there is no checkpoint yet';
-      return new Interrupted(
-        'the training was ended at once',
-        run,
-        `${last}; go on with ort-train --run ${run} --resume`,
-      );
-    },
-  };
+  }
+}
+
+/** Seconds between the last two steps. */
+class StepClock {
+  seconds = 1;
+  private last = performance.now();
+
+  tick(): void {
+    const now = performance.now();
+    this.seconds = (now - this.last) / 1000;
+    this.last = now;
+  }
 }
 
 /** Trains to the end, to `maxSteps` or to an interrupt. */
 export async function trainRun(job: TrainingJob, label: string): Promise<TrainingSummary> {
+  const { run } = job;
   const progress = new TrainingProgress(label);
+  const curves = new LiveCurves(run);
+  const clock = new StepClock();
   const started = performance.now();
-  let steps = 0;
-  let finished = false;
-  let lastLoss: number | null = null;
-  let bestValidation: EvaluationEvent | null = null;
-  let stepSeconds = 1;
-  let lastStep = performance.now();
+  let end: Ending = { finished: false, early: false };
   const training = trainInChild(job, (event: TrainingEvent) => {
     progress.on(event);
-    if (event.type === 'step') {
-      stepSeconds = (performance.now() - lastStep) / 1000;
-      lastStep = performance.now();
-      lastLoss = event.loss;
-    }
-    if (
-      event.type === 'evaluation' &&
-      event.epoch > 0 &&
-      (!bestValidation || event.accuracy > bestValidation.accuracy)
-    )
-      bestValidation = event;
-    if (event.type === 'end') {
-      steps = event.step;
-      finished = !event.stopped;
-    }
+    curves.on(event);
+    if (event.type === 'step') clock.tick();
+    if (event.type === 'end') end = { finished: !event.stopped, early: event.early };
   });
-  const interrupts = handleInterrupts(
-    training,
-    (text) => progress.say(text),
-    job.run,
-    () => stepSeconds,
-  );
+  const say = (text: string) => progress.say(text);
+  const interrupts = new Interrupts(training, say, run, () => clock.seconds);
   try {
     await training.finished;
   } catch (error) {
@@ -104,9 +113,24 @@ export async function trainRun(job: TrainingJob, label: string): Promise<Trainin
   } finally {
     progress.close();
     interrupts.release();
+    await curves.settled();
   }
   const seconds = (performance.now() - started) / 1000;
-  const answers = !isImported(readAnyManifest(job.run));
-  const [curves, adapter] = [await drawCurves(job.run), exportAdapter(job.run)];
-  return { run: job.run, steps, finished, seconds, lastLoss, bestValidation, curves, adapter, answers };
+  return { ...(await finish(run, end)), run, ...end, interruptedBy: interrupts.asked, seconds };
+}
+
+/** Writes what a trained run has beside its checkpoints. */
+async function finish(run: string, end: Ending) {
+  const curves = await drawCurves(run);
+  const [adapter, report] = [exportAdapter(run), writeReport(run, end)];
+  const facts = runFacts(run);
+  return {
+    steps: facts.state.batches,
+    lastLoss: facts.steps.at(-1)?.loss ?? null,
+    bestValidation: bestOf(facts) ?? null,
+    curves,
+    adapter,
+    report,
+    answers: !isImported(facts.manifest),
+  };
 }

@@ -1,7 +1,9 @@
 /** @file What a training run learns from. The loop knows no more of it than this. */
 import type { TrainedTensor } from '../../../training-artifacts/checkpoint/checkpoint.js';
+import type { GraphRole } from '../../../training-artifacts/graphs/manifest.js';
 import type { Feeds } from '../../core/session.js';
-import type { EvaluationEvent } from './events.js';
+import type { EvaluationEvent, Measure } from './events.js';
+import type { TrainOptions } from './options.js';
 
 /** The samples of one update. */
 export interface TaskBatch {
@@ -15,14 +17,20 @@ export interface TaskBatch {
 export type Scores = Omit<EvaluationEvent, 'type' | 'step' | 'epoch'>;
 
 export interface TrainingTask {
+  /** what `evaluate` measures; nothing: there is no validation */
+  readonly measures: readonly Measure[];
+  /** options that `load` has decided: a resumed run must not decide again */
+  readonly settled?: Partial<TrainOptions>;
   /** samples of an epoch */
   readonly size: number;
-  /** what the user should know before it starts */
+  /** what the user should know before it starts; complete after `load` */
   readonly notes: readonly string[];
   /** Reads what is kept in memory. */
   load(onItem: (what: string, done: number, total: number) => void): Promise<void>;
+  /** The graph that its batches are for; known after `load`. */
+  readonly role: GraphRole;
   /** Batch `index` of an epoch: a function of the seed, the epoch and the index. */
-  batch(epoch: number, index: number): TaskBatch;
+  batch(epoch: number, index: number): Promise<TaskBatch>;
   /** Validation scores; undefined where there is nothing to validate on. */
   evaluate(tensors: ReadonlyMap<string, TrainedTensor>): Promise<Scores | undefined>;
 }

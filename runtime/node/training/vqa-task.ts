@@ -4,26 +4,39 @@ import { loadTokenizer } from '../../../datasets/load-tokenizer.js';
 import { isSameAnswer, isYesNo } from '../../../datasets/scoring/normalise-answer.js';
 import { UserError } from '../../../graph-builder/errors.js';
 import type { TrainedTensor } from '../../../training-artifacts/checkpoint/checkpoint.js';
-import type { Manifest } from '../../../training-artifacts/graphs/manifest.js';
+import type { GraphRole, Manifest } from '../../../training-artifacts/graphs/manifest.js';
 import { Answerer, type InferenceSessions } from '../../core/answerer.js';
-import { batchFeeds, labelCount, type Sample, seedFeeds } from '../../core/batch.js';
+import {
+  batchFeeds,
+  distinctImages,
+  labelCount,
+  pixelFeed,
+  type Sample,
+  sampleFeeds,
+  seedFeeds,
+} from '../../core/batch.js';
 import { predict } from '../../core/predict.js';
 import { epochOrder } from '../../core/sampler.js';
-import type { Feeds } from '../../core/session.js';
+import { type Feeds, float32, floats, type Session } from '../../core/session.js';
 import { imagePaths, type LoadedData, loadData, tokenise } from '../data.js';
 import { ImageStore } from '../images.js';
-import { openInference, servingFeeds } from '../inference.js';
+import { openGraph, openInference, servingFeeds } from '../inference.js';
+import { chooseCut, type FrozenInputs } from './frozen-inputs.js';
 import type { TrainOptions } from './options.js';
 import type { Scores, TaskBatch, TrainingTask } from './task.js';
 
 const AUGMENTATION = { shift: 8, brightness: 0.15 };
 
 export class VqaTask implements TrainingTask {
+  readonly measures = ['accuracy', 'loss'] as const;
   readonly notes: string[] = [];
+  settled: Partial<TrainOptions> = {};
   private readonly data: LoadedData;
   private readonly samples: readonly Sample[];
   private readonly images: ImageStore;
   private sessions: InferenceSessions | undefined;
+  private evaluation: Session | undefined;
+  private frozen: FrozenInputs | undefined;
 
   /** @throws {UserError} when there is nothing to train on. */
   constructor(
@@ -49,40 +62,55 @@ export class VqaTask implements TrainingTask {
     return this.samples.length;
   }
 
+  get role(): GraphRole {
+    return this.frozen?.role ?? 'training';
+  }
+
   async load(onItem: (what: string, done: number, total: number) => void): Promise<void> {
     const { dataset } = this.data;
-    const validation = this.options.evalEvery > 0 ? this.data.validation : [];
+    const { evalEvery, evalEverySteps } = this.options;
+    const validation = evalEvery > 0 || evalEverySteps > 0 ? this.data.validation : [];
     const paths = new Map(this.samples.map(({ imageId }) => [imageId, dataset.imagePath(imageId)]));
     for (const [id, path] of imagePaths(dataset, validation)) paths.set(id, path);
     let done = 0;
     await this.images.load(paths, () => onItem('images', ++done, paths.size));
+    const { run, manifest, options, samples, images } = this;
+    const { inputs, note } = await chooseCut(run, manifest, options, samples, images);
+    this.frozen = inputs;
+    if (options.cut === 'auto') this.settled = { cut: inputs?.level ?? 'none' };
+    if (note) this.notes.push(note);
   }
 
-  batch(epoch: number, index: number): TaskBatch {
+  async batch(epoch: number, index: number): Promise<TaskBatch> {
     const { seed, batchSize, accumulate, questionsPerImage } = this.options;
     const order = epochOrder(this.samples, questionsPerImage, seed, epoch);
     const size = batchSize * accumulate;
     const samples = order.slice(index * size, (index + 1) * size);
+    const microBatches: Feeds[] = [];
+    for (let at = 0; at < samples.length; at += batchSize)
+      microBatches.push(await this.microBatch(samples.slice(at, at + batchSize), samples.length, epoch));
     return {
-      microBatches: this.microBatches(samples, epoch),
+      microBatches,
       ids: samples.map((s) => s.qid),
       units: labelCount(samples) / samples.length,
     };
   }
 
-  private microBatches(samples: readonly Sample[], epoch: number): Feeds[] {
-    const { batchSize, seed, augment } = this.options;
-    const parts: Feeds[] = [];
-    for (let at = 0; at < samples.length; at += batchSize) {
-      const part = samples.slice(at, at + batchSize);
-      const pixels = (id: string) =>
-        augment
-          ? this.images.pixelValues(id, AUGMENTATION, seed, 'augment', epoch)
-          : this.images.pixelValues(id);
-      const feeds = batchFeeds(part, pixels, this.manifest.config, samples.length);
-      parts.push({ ...feeds, ...seedFeeds(part, feeds, [seed, epoch]) });
+  /** Feeds of a part of a batch of `batchSize` samples. */
+  private async microBatch(part: readonly Sample[], batchSize: number, epoch: number): Promise<Feeds> {
+    const { seed, augment } = this.options;
+    const { config } = this.manifest;
+    const text = sampleFeeds(part, config, batchSize);
+    const seeds = seedFeeds(part, text, [seed, epoch]);
+    if (this.frozen) {
+      const tokens = text.question_ids!.dims[1]!;
+      return { ...text, ...seeds, ...(await this.frozen.feeds(part, tokens)) };
     }
-    return parts;
+    const pixels = (id: string) =>
+      augment
+        ? this.images.pixelValues(id, AUGMENTATION, seed, 'augment', epoch)
+        : this.images.pixelValues(id);
+    return { ...text, ...seeds, pixel_values: pixelFeed(distinctImages(part).map(pixels), config) };
   }
 
   /** Validation questions answered by beam search. */
@@ -104,6 +132,25 @@ export class VqaTask implements TrainingTask {
       accuracy: share(() => true),
       yesNo: share((q) => isYesNo(q.answer)),
       notYesNo: share((q) => !isYesNo(q.answer)),
+      loss: await this.validationLoss(samples, tensors),
     };
+  }
+
+  /** Nats an answer token. */
+  private async validationLoss(
+    samples: readonly Sample[],
+    tensors: ReadonlyMap<string, TrainedTensor>,
+  ): Promise<number> {
+    const { run, manifest, options } = this;
+    this.evaluation ??= await openGraph(run, manifest, 'evaluation', options.threads ?? undefined);
+    const trained = Object.fromEntries([...tensors].map(([name, t]) => [name, float32(t.value, t.shape)]));
+    let total = 0;
+    for (let at = 0; at < samples.length; at += options.batchSize) {
+      const part = samples.slice(at, at + options.batchSize);
+      const feeds = batchFeeds(part, (id) => this.images.pixelValues(id), manifest.config);
+      const { loss } = await this.evaluation.run({ ...trained, ...feeds }, ['loss']);
+      total += floats(loss)[0]! * part.length; // the loss is averaged over the samples
+    }
+    return total / labelCount(samples);
   }
 }

@@ -138,8 +138,19 @@ describe('numbers that are not finite', () => {
     const tensors = one();
     const trainer = newTrainer(fake(1, [Number.NaN, 1]), tensors, 2);
     expect((await trainer.step([{}], 1e-3)).updated).toBe(false);
-    await expect(trainer.step([{}], 1e-3)).rejects.toThrow('a gradient is not finite');
+    await expect(trainer.step([{}], 1e-3)).rejects.toThrow('a gradient is not finite, that of w');
     expect(tensors).toEqual(one());
+  });
+
+  test('of several gradients the first by name that is not finite is named', async () => {
+    const grad = (...values: number[]) => float32(Float32Array.from(values), [values.length]);
+    const outputs = { 'b.grad': grad(1, Number.NaN), 'a.grad': grad(1, 1), 'c.grad': grad(Number.NaN, 1) };
+    const session: Session = {
+      ...fake(1, [1]),
+      run: async () => ({ ...outputs, loss: grad(1), token_losses: grad(1) }),
+    };
+    const tensors: Tensors = new Map(['c', 'b', 'a'].map((name) => [name, one().get('w')!]));
+    await expect(newTrainer(session, tensors, 1).step([{}], 1e-3)).rejects.toThrow('that of b');
   });
 
   test('clipping bounds the norm of all gradients; the norm reported is the one before', async () => {
@@ -153,6 +164,40 @@ describe('numbers that are not finite', () => {
       expect(tight.get('w')!.expAvg[i]).toBeCloseTo(m, 7);
     });
   });
+});
+
+test('rates and decays are those of each tensor', async () => {
+  const tensor = () => ({
+    shape: [1],
+    value: Float32Array.of(1),
+    expAvg: new Float32Array(1),
+    expAvgSq: new Float32Array(1),
+  });
+  const tensors: Tensors = new Map([
+    ['plain', tensor()],
+    ['fast', tensor()],
+    ['spared', tensor()],
+  ]);
+  const zero = float32(new Float32Array(1), [1]);
+  const session: Session = {
+    inputNames: [],
+    outputNames: [],
+    run: async () => ({
+      loss: zero,
+      token_losses: zero,
+      'plain.grad': zero,
+      'fast.grad': zero,
+      'spared.grad': zero,
+    }),
+    release: async () => {},
+  };
+  const rateOf = (name: string) => (name === 'fast' ? 16 : 1);
+  const decayOf = (name: string) => (name === 'spared' ? 0 : 1);
+  const given = { ...adamWDefaults, weightDecay: 0.5, clip: 0, rateOf, decayOf };
+  await new Trainer(session, tensors, given, { step: 0, lossScale: 1 }).step([{}], 0.01);
+  // without a gradient a tensor only decays, by lr · decay
+  const values = [...tensors.values()].map(({ value }) => value[0]);
+  expect(values).toEqual([Math.fround(1 - 0.005), Math.fround(1 - 0.08), 1]);
 });
 
 describe('batches', () => {

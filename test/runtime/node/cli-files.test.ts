@@ -47,8 +47,8 @@ describe.concurrent('files', () => {
       ['', /^not JSON: /],
       ['[]', /manifest\.json\n.*build the run again/],
       [whole.replace('"hidden": 32', '"hidden": "32"'), /at config\.hidden\n/],
-      [whole.replace('"rank": 2', '"rank": 0'), /variant\.tuning/],
-      [whole.replace('mile-ort run 1', 'mile-ort run 2'), /at format\n/],
+      [whole.replace('"rank": 2', '"rank": 0'), /at variant\.modules\.text_encoder\.rank\n/],
+      [whole.replace('mile-ort run 2', 'mile-ort run 1'), /at format\n/],
     ];
     for (const [text, message] of damages) {
       const run = copyOf(built);

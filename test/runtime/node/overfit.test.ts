@@ -13,11 +13,11 @@ import { loadTokenizer } from '../../../datasets/load-tokenizer.js';
 import { isSameAnswer } from '../../../datasets/scoring/normalise-answer.js';
 import { predict } from '../../../runtime/core/predict.js';
 import { imagePaths, loadData, tokenise } from '../../../runtime/node/data.js';
-import { readMetrics, smoothingFloor } from '../../../runtime/node/training/finish.js';
 import { ImageStore } from '../../../runtime/node/images.js';
 import { openRun } from '../../../runtime/node/inference.js';
-import { trainDefaults } from '../../../runtime/node/training/options.js';
+import { readMetrics, smoothingFloor } from '../../../runtime/node/training/finish.js';
 import { runTraining } from '../../../runtime/node/training/job.js';
+import { trainDefaults } from '../../../runtime/node/training/options.js';
 import { emitVariant } from '../../../training-artifacts/graphs/emit.js';
 
 const SAMPLES = 16;

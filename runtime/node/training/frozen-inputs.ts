@@ -1,0 +1,168 @@
+/** @file Chooses the frozen cut of a run and feeds batches from it. */
+import { createHash } from 'node:crypto';
+import { type CutLevel, cutLevels } from '../../../graph-builder/models/cuts.js';
+import { cutRoles } from '../../../training-artifacts/graphs/emit.js';
+import type { GraphRole, Manifest } from '../../../training-artifacts/graphs/manifest.js';
+import { distinctImages, imageSelection, pixelFeed, type Sample, textFeeds } from '../../core/batch.js';
+import { type FeatureItem, FrozenFeatures } from '../../core/features.js';
+import type { Feeds } from '../../core/session.js';
+import { FileFeatureStore } from '../features/file-store.js';
+import type { ImageStore } from '../images.js';
+import { openGraph } from '../inference.js';
+import type { TrainOptions } from './options.js';
+
+const GB = 1e9;
+
+/** Numbers of all features of some samples, by level. */
+function cutBytes({ cuts }: Manifest, level: CutLevel, samples: readonly Sample[]): number {
+  const { per, features } = cuts[level]!;
+  const tokens = per === 'image' ? [] : samples.map((s) => s.questionIds.length);
+  const items = per === 'image' ? distinctImages(samples).length : samples.length;
+  const totalTokens = tokens.reduce((a, b) => a + b, 0);
+  return 4 * features.reduce((n, { size, perToken }) => n + size * (perToken ? totalTokens : items), 0);
+}
+
+/** Feeds of frozen features for batches of one run. */
+export class FrozenInputs {
+  private constructor(
+    readonly level: CutLevel,
+    private readonly features: FrozenFeatures,
+    private readonly store: FileFeatureStore,
+    private readonly manifest: Manifest,
+    private readonly images: ImageStore,
+  ) {}
+
+  /** Graph that trains on the features. */
+  get role(): GraphRole {
+    return cutRoles[this.level].training;
+  }
+
+  static async open(
+    run: string,
+    manifest: Manifest,
+    level: CutLevel,
+    { threads, cacheGb }: TrainOptions,
+    images: ImageStore,
+  ): Promise<FrozenInputs> {
+    const role = cutRoles[level].frozen;
+    const { normalisation } = manifest.image;
+    const group = [manifest.graphs[role]!.sha256, manifest.weights.sha256, normalisation];
+    const store = new FileFeatureStore(group, cacheGb * GB);
+    const session = await openGraph(run, manifest, role, threads ?? undefined);
+    const features = new FrozenFeatures(session, store, manifest.cuts[level]!.features);
+    return new FrozenInputs(level, features, store, manifest, images);
+  }
+
+  /** All feeds of a batch but seeds and labels that come from the frozen modules. */
+  feeds(samples: readonly Sample[], tokens: number): Promise<Feeds> {
+    const { config, cuts } = this.manifest;
+    if (cuts[this.level]!.per === 'image') {
+      const ids = distinctImages(samples);
+      const items = ids.map((id): FeatureItem => ({ key: this.images.hash(id), tokens: 1 }));
+      return this.features.feeds(items, 1, (indices) => ({
+        pixel_values: pixelFeed(
+          indices.map((i) => this.images.pixelValues(ids[i]!)),
+          config,
+        ),
+      }));
+    }
+    const items = samples.map(
+      (s): FeatureItem => ({ key: this.questionKey(s), tokens: s.questionIds.length }),
+    );
+    return this.features.feeds(items, tokens, (indices) =>
+      this.questionFeeds(indices.map((i) => samples[i]!)),
+    );
+  }
+
+  /** What the frozen part took so far, for the log. */
+  get summary(): { items: number; seconds: number; diskBytes: number; folder: string } {
+    const { items, ms } = this.features.computed;
+    return { items, seconds: ms / 1000, diskBytes: this.store.sizeBytes, folder: this.store.folder };
+  }
+
+  private questionKey({ imageId, questionIds }: Sample): string {
+    return createHash('sha256')
+      .update(`${this.images.hash(imageId)} ${questionIds}`)
+      .digest('hex')
+      .slice(0, 32);
+  }
+
+  private questionFeeds(samples: readonly Sample[]): Feeds {
+    const { config } = this.manifest;
+    const ids = distinctImages(samples);
+    return {
+      pixel_values: pixelFeed(
+        ids.map((id) => this.images.pixelValues(id)),
+        config,
+      ),
+      image_selection: imageSelection(
+        samples.map((s) => ids.indexOf(s.imageId)),
+        ids.length,
+      ),
+      ...textFeeds(
+        'question',
+        samples.map((s) => s.questionIds),
+        config,
+      ),
+    };
+  }
+}
+
+export interface ChosenCut {
+  readonly inputs: FrozenInputs | undefined;
+  readonly note: string | undefined;
+}
+
+const gigabytes = (bytes: number): string => `${(bytes / GB).toFixed(2)} GB`;
+
+/**
+ * The cut that the options ask for. `auto` takes the largest that fits the cache if reading it is measured to be
+ * faster than computing it, else the next.
+ *
+ * @throws {UserError} for a level that the run does not have.
+ */
+export async function chooseCut(
+  run: string,
+  manifest: Manifest,
+  options: TrainOptions,
+  samples: readonly Sample[],
+  images: ImageStore,
+): Promise<ChosenCut> {
+  const none = (note?: string): ChosenCut => ({ inputs: undefined, note });
+  const { cut, cacheGb, augment } = options;
+  const available = cutLevels.filter((level) => manifest.cuts[level]);
+  if (cut === 'none' || (available.length === 0 && cut === 'auto')) return none();
+  if (augment)
+    return none('--augment changes the images at every visit: frozen modules are computed each time');
+  if (available.length === 0) return none('no module is frozen and free of dropout: nothing is kept');
+  if (cut !== 'auto' && !available.includes(cut)) return none(`nothing can be kept at --cut ${cut}`);
+  const fits = (level: CutLevel) => cutBytes(manifest, level, samples) <= cacheGb * GB;
+  const wanted = cut === 'auto' ? available.filter(fits).reverse() : [cut];
+  if (wanted.length === 0)
+    return none(
+      `frozen features need ${gigabytes(cutBytes(manifest, 'vit', samples))}: raise --cache-gb to keep them`,
+    );
+  const open = (level: CutLevel) => FrozenInputs.open(run, manifest, level, options, images);
+  let inputs = await open(wanted[0]!);
+  if (wanted.length > 1 && !(await readsFaster(inputs, samples))) inputs = await open(wanted[1]!);
+  const size = gigabytes(cutBytes(manifest, inputs.level, samples));
+  const { folder } = inputs.summary;
+  return {
+    inputs,
+    note: `--cut ${inputs.level}: frozen features are computed once and read from ${folder} (${size})`,
+  };
+}
+
+/** Whether reading the features of one item takes less time than computing them. */
+async function readsFaster(inputs: FrozenInputs, samples: readonly Sample[]): Promise<boolean> {
+  const one = samples.slice(0, 1);
+  const timed = async () => {
+    const started = performance.now();
+    await inputs.feeds(one, one[0]!.questionIds.length);
+    return performance.now() - started;
+  };
+  await timed(); // computed, or read and checked
+  const { items, seconds } = inputs.summary;
+  // an entry of an earlier run: somebody found it worth keeping
+  return items === 0 || (await timed()) < 1000 * seconds;
+}
