@@ -17,7 +17,8 @@ import {
   REFERENCE_DROPOUT,
 } from '../../graph-builder/models/miss.js';
 import { writeOnnx } from '../../graph-builder/onnx/write.js';
-import { type RecomputeMode, recompute } from '../../graph-builder/rewrites/recompute.js';
+import { halfPrecision } from '../../graph-builder/rewrites/half-precision.js';
+import { recompute } from '../../graph-builder/rewrites/recompute.js';
 import { applyVariant, dropoutRates } from '../../graph-builder/variant/variant.js';
 import { initialTensors } from '../checkpoint/checkpoint.js';
 import { asFileError, writeAtomic, writeJson } from '../files.js';
@@ -35,8 +36,13 @@ function noisyForward({ config, variant }: Plan, { rate, frozenToo }: Manifest['
   return applyVariant(lossGraph(config, dropoutRates(variant, rate, frozenToo)), variant, 'training');
 }
 
-const withGradients = (forward: Graph, mode: RecomputeMode): Graph =>
-  recompute(differentiate(forward, { loss: forward.outputs.loss! }), mode);
+type Form = Pick<Manifest, 'recompute' | 'precision'>;
+
+const withGradients = (forward: Graph, form: Form): Graph =>
+  halfPrecision(
+    recompute(differentiate(forward, { loss: forward.outputs.loss! }), form.recompute),
+    form.precision,
+  );
 
 /** Roles of a level's two graphs. */
 export const cutRoles = {
@@ -49,16 +55,16 @@ function graphsOf(
   plan: Plan,
   dropout: Manifest['dropout'],
   cuts: Cuts,
-  mode: RecomputeMode,
+  form: Form,
 ): Partial<Record<GraphRole, () => Graph>> {
   const { config, variant, adapted, parameters } = plan;
   const serving = (make: (c: typeof config) => Graph) => () => applyVariant(make(config), variant, 'serving');
   const cutGraphs = [...cuts].flatMap(([level, { frozen, rest }]) => [
     [cutRoles[level].frozen, () => frozen] as const,
-    [cutRoles[level].training, () => withGradients(rest, mode)] as const,
+    [cutRoles[level].training, () => withGradients(rest, form)] as const,
   ]);
   return {
-    ...(parameters.trainable > 0 && { training: () => withGradients(noisyForward(plan, dropout), mode) }),
+    ...(parameters.trainable > 0 && { training: () => withGradients(noisyForward(plan, dropout), form) }),
     evaluation: () => adapted,
     forward: () => applyVariant(logitsGraph(config), variant, 'evaluation'),
     imageEncoder: serving(imageEncoderGraph),
@@ -93,7 +99,7 @@ function manifestOf(
   options: BuildOptions,
   base: BaseWeights,
   folder: string,
-): Omit<Manifest, 'graphs' | 'dropout' | 'recompute' | 'cuts'> {
+): Omit<Manifest, 'graphs' | 'dropout' | 'recompute' | 'precision' | 'cuts'> {
   const { preset, config, variant, parameters, adapted } = plan;
   const known = new Set(plan.base.parameters.map((p) => p.name));
   return {
@@ -213,10 +219,10 @@ function writeRun(plan: Plan, options: BuildOptions, folder: string, found: Base
     rate: options.moduleDropout ?? REFERENCE_DROPOUT,
     frozenToo: options.referenceDropout ?? false,
   };
-  const { recompute: mode = 'none' } = options;
+  const form: Form = { recompute: options.recompute ?? 'none', precision: options.precision ?? 'float32' };
   const cuts = cutsOf(plan, dropout);
   const graphs: Manifest['graphs'] = {};
-  for (const [role, make] of Object.entries(graphsOf(plan, dropout, cuts, mode))) {
+  for (const [role, make] of Object.entries(graphsOf(plan, dropout, cuts, form))) {
     const graph = verify(make());
     const file = graphFiles[role as GraphRole];
     const bytes = writeOnnx(graph, { name: role, weights: (p) => weights.get(p.name)! });
@@ -233,7 +239,7 @@ function writeRun(plan: Plan, options: BuildOptions, folder: string, found: Base
   const manifest: Manifest = {
     ...manifestOf(plan, options, base, folder),
     dropout,
-    recompute: mode,
+    ...form,
     cuts: layouts,
     graphs,
   };

@@ -4,6 +4,7 @@ import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FileError } from '../../graph-builder/errors.js';
 import type { MissConfig } from '../../graph-builder/models/config.js';
+import { precisions } from '../../graph-builder/rewrites/half-precision.js';
 import { recomputeModes } from '../../graph-builder/rewrites/recompute.js';
 import { lossNames } from '../../graph-builder/variant/imported.js';
 import type { Variant } from '../../graph-builder/variant/variant.js';
@@ -73,6 +74,8 @@ export const manifestSchema = z.strictObject({
   dropout: z.strictObject({ rate: z.number(), frozenToo: z.boolean() }),
   /** what the backward pass of the training graphs rebuilds */
   recompute: z.enum(recomputeModes),
+  /** of the matrix products of the training graphs */
+  precision: z.enum(precisions),
   /** what the frozen graphs compute once an image or question, by level */
   cuts: z.strictObject({ vit: cut.optional(), kv: cut.optional() }),
   parameters: z.strictObject({
@@ -113,7 +116,8 @@ export const importedSchema = z.strictObject({
 export type ImportedManifest = z.infer<typeof importedSchema>;
 
 /** What training and checkpoints need to know of a run. */
-export type TrainableRun = Pick<Manifest, 'weights' | 'seed' | 'trainable' | 'graphs'>;
+export type TrainableRun = Pick<Manifest, 'weights' | 'seed' | 'trainable' | 'graphs'> &
+  Partial<Pick<Manifest, 'precision'>>;
 
 export const isImported = (manifest: Manifest | ImportedManifest): manifest is ImportedManifest =>
   manifest.format === 'mile-ort imported run 1';

@@ -3,6 +3,7 @@ import { UserError } from '../../graph-builder/errors.js';
 import type { Graph } from '../../graph-builder/ir/types.js';
 import { checkConfig, type MissConfig, presetConfig } from '../../graph-builder/models/config.js';
 import { lossGraph } from '../../graph-builder/models/miss.js';
+import type { Precision } from '../../graph-builder/rewrites/half-precision.js';
 import type { RecomputeMode } from '../../graph-builder/rewrites/recompute.js';
 import { parseVariant, type VariantOptions } from '../../graph-builder/variant/parse.js';
 import {
@@ -31,6 +32,8 @@ export interface BuildOptions extends VariantOptions {
   readonly referenceDropout?: boolean;
   /** what the backward pass rebuilds instead of keeping; default: nothing */
   readonly recompute?: RecomputeMode;
+  /** of the matrix products while training; float16 is for GPUs */
+  readonly precision?: Precision;
   /** ort-training: also the official artifacts of ONNX Runtime's training API */
   readonly target?: 'inference' | 'ort-training';
   /** copies the weights beside the graphs */

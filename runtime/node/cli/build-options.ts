@@ -64,6 +64,11 @@ export const buildOptions = <T>(y: Argv<T>) =>
       describe:
         'what the backward pass rebuilds instead of keeping: less memory, more time, the same numbers; default none',
     })
+    .option('precision', {
+      choices: ['float32', 'float16'] as const,
+      describe:
+        'of the matrix products while training; float16 is for GPUs, master weights stay float32; default float32',
+    })
     .option('reference-dropout', {
       type: 'boolean',
       describe: 'dropout in frozen modules, too, as the reference leaves them in training mode',
@@ -97,6 +102,7 @@ export function toBuildOptions(flags: Flags): BuildOptions {
       ...(Object.keys(modules).length > 0 && { modules }),
       referenceDropout: flags['reference-dropout'],
       recompute: flags.recompute,
+      precision: flags.precision,
       placement: flags.placement,
       sites: flags.sites,
       alpha: flags.alpha,

@@ -69,6 +69,7 @@ const BUILD_FLAGS = [
   'module-dropout',
   'reference-dropout',
   'recompute',
+  'precision',
   'weights',
 ] as const;
 

@@ -1,6 +1,7 @@
 /** @file Where a training run starts: from its initial values or its last checkpoint. */
 import { cpus } from 'node:os';
 import { FileError } from '../../../graph-builder/errors.js';
+import { HALF_LOSS_SCALE } from '../../../graph-builder/rewrites/half-precision.js';
 import {
   type CheckpointState,
   checkpointPath,
@@ -26,6 +27,9 @@ function environmentOf(options: TrainOptions): Record<string, string> {
   };
 }
 
+const initialLossScale = ({ precision }: TrainableRun): number =>
+  precision === 'float16' ? HALF_LOSS_SCALE : INITIAL_LOSS_SCALE;
+
 export interface Restored {
   readonly tensors: Map<string, TrainedTensor>;
   readonly state: CheckpointState;
@@ -49,7 +53,7 @@ export function savedOptions(run: string, state: CheckpointState): TrainOptions 
 /** Goes on where Python's onnxruntime-training stopped: its updates count as batches drawn. */
 function fromOrtCheckpoint(file: string, options: TrainOptions, manifest: TrainableRun): Restored {
   const { tensors, step, hasMoments } = readOrtCheckpoint(file, manifest);
-  const counts = { step, batches: step, lossScale: INITIAL_LOSS_SCALE };
+  const counts = { step, batches: step, lossScale: initialLossScale(manifest) };
   const judged = { best: null, sinceBest: 0, evaluated: step };
   const notes = hasMoments ? [] : ['the checkpoint has no optimizer state: AdamW starts anew'];
   return {
@@ -66,7 +70,7 @@ export function restore(job: TrainingJob, manifest: TrainableRun): Restored {
   if (ortCheckpoint) return fromOrtCheckpoint(ortCheckpoint, options, manifest);
   if (!resume) {
     const environment = environmentOf(options);
-    const counts = { step: 0, batches: 0, lossScale: INITIAL_LOSS_SCALE };
+    const counts = { step: 0, batches: 0, lossScale: initialLossScale(manifest) };
     const state = { ...counts, best: null, sinceBest: 0, evaluated: -1, options, environment };
     return { tensors: initialTensors(run, manifest), state, options, notes: [] };
   }
