@@ -1,4 +1,5 @@
 /** @file AdamW with decoupled weight decay, as a loop over typed arrays. */
+import { adamWConstants } from '../../graph-builder/models/optimizer.js';
 
 export interface AdamWOptions {
   readonly beta1: number;
@@ -8,7 +9,7 @@ export interface AdamWOptions {
 }
 
 /** The paper's settings, which are PyTorch's but for the decay. */
-export const adamWDefaults: AdamWOptions = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.05 };
+export const adamWDefaults: AdamWOptions = { ...adamWConstants, weightDecay: 0.05 };
 
 /** A trainable tensor with its two moments, float32 of equal length. */
 export interface OptimizedTensor {

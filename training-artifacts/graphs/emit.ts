@@ -16,6 +16,7 @@ import {
   questionEncoderGraph,
   REFERENCE_DROPOUT,
 } from '../../graph-builder/models/miss.js';
+import { adamWConstants, adamWGraph, type OptimizedShape } from '../../graph-builder/models/optimizer.js';
 import { writeOnnx } from '../../graph-builder/onnx/write.js';
 import { halfPrecision } from '../../graph-builder/rewrites/half-precision.js';
 import { recompute } from '../../graph-builder/rewrites/recompute.js';
@@ -50,6 +51,13 @@ export const cutRoles = {
   kv: { frozen: 'frozenKv', training: 'trainingKv' },
 } as const satisfies Record<CutLevel, Record<'frozen' | 'training', GraphRole>>;
 
+/** AdamW over what a variant trains, for devices that keep these tensors. */
+const optimizerOf = ({ adapted }: Plan): Graph => {
+  const trained = adapted.parameters.filter((p) => p.trainable);
+  const shapes = trained.map((p): OptimizedShape => ({ name: p.name, shape: p.shape as readonly number[] }));
+  return adamWGraph(shapes, adamWConstants);
+};
+
 /** The graphs of a variant by role, each made when its turn comes; without anything trainable none trains. */
 function graphsOf(
   plan: Plan,
@@ -64,7 +72,10 @@ function graphsOf(
     [cutRoles[level].training, () => withGradients(rest, form)] as const,
   ]);
   return {
-    ...(parameters.trainable > 0 && { training: () => withGradients(noisyForward(plan, dropout), form) }),
+    ...(parameters.trainable > 0 && {
+      training: () => withGradients(noisyForward(plan, dropout), form),
+      optimizer: () => optimizerOf(plan),
+    }),
     evaluation: () => adapted,
     forward: () => applyVariant(logitsGraph(config), variant, 'evaluation'),
     imageEncoder: serving(imageEncoderGraph),

@@ -30,6 +30,7 @@ const cut = z.strictObject({
 export const graphFiles = {
   training: 'training_model.onnx',
   evaluation: 'eval_model.onnx',
+  optimizer: 'optimizer_model.onnx',
   forward: 'model.onnx',
   imageEncoder: 'image_encoder.onnx',
   questionEncoder: 'question_encoder.onnx',

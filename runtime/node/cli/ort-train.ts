@@ -177,7 +177,7 @@ function printQuote(found: Quote): void {
 
 /** `ort-train`: train a run's adapters and T modules. */
 export const ortTrain = defineCommand({
-  describe: 'Train a run: adapters and trained modules, on CPU',
+  describe: 'Train a run: adapters and trained modules',
   options,
   handler: async (flags) => {
     const given = await trainOptions(flags);

@@ -46,6 +46,11 @@ const stepOptions = {
     describe: 'largest size of these features on disk, GB; default 10',
   },
   seed: { type: 'number', describe: 'data order, dropout, augmentation; default 0' },
+  device: {
+    type: 'string',
+    describe:
+      "cpu, webgpu, cuda, cuda:1 (the second card), or auto: the fastest whose first losses are the CPU's; default cpu. See ort-doctor",
+  },
   threads: { type: 'number', describe: 'threads inside an operator; default: all cores' },
 } as const;
 

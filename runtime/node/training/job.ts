@@ -19,10 +19,13 @@ import {
   type TrainableRun,
 } from '../../../training-artifacts/graphs/manifest.js';
 import { adamWDefaults } from '../../core/adamw.js';
+import type { StepTrainer } from '../../core/device-trainer.js';
 import { learningRate } from '../../core/schedule.js';
-import type { Session } from '../../core/session.js';
-import { NonFiniteError, Trainer, type TrainerOptions } from '../../core/trainer.js';
-import { openGraph } from '../inference.js';
+import { NonFiniteError, type TrainerOptions } from '../../core/trainer.js';
+import { chooseDevice } from '../devices/choose-device.js';
+import { copiedBytes } from '../devices/copied-bytes.js';
+import { type Device, isCuda, parseDevice } from '../devices/device.js';
+import { type OpenedTrainer, openTrainer } from '../devices/open-trainer.js';
 import { ArraysTask } from './arrays-task.js';
 import type { EvaluationEvent, StepEvent, TrainingEvent, TrainingJob } from './events.js';
 import { logFolder, RunLog } from './log.js';
@@ -38,13 +41,14 @@ class Job {
   private readonly options: TrainOptions;
   private readonly tensors: Map<string, TrainedTensor>;
   private state: CheckpointState;
-  private readonly notes: readonly string[];
+  private readonly notes: string[];
   private readonly task: TrainingTask;
   private readonly stepsPerEpoch: number;
   private readonly total: number;
   /** batches at the last checkpoint, or -1 */
   private saved: number;
   private log!: RunLog;
+  private trainer: StepTrainer | undefined;
 
   constructor(
     private readonly job: TrainingJob,
@@ -55,7 +59,7 @@ class Job {
     const restored = restore(job, manifest);
     this.tensors = restored.tensors;
     this.state = restored.state;
-    this.notes = restored.notes;
+    this.notes = [...restored.notes];
     this.options = restored.options;
     const { batchSize, accumulate, epochs } = this.options;
     this.task = isImported(manifest)
@@ -70,7 +74,8 @@ class Job {
   /** Trains until the last epoch, the last useful evaluation, `maxSteps` or `shouldStop`. */
   async run(shouldStop: () => Promise<boolean>): Promise<void> {
     const { maxSteps = Number.POSITIVE_INFINITY } = this.job;
-    const { trainer, session } = await this.start();
+    const { trainer, release } = await this.start();
+    this.trainer = trainer;
     await this.evaluateIfDue(); // the base; or what an interrupt left out
     let asked = false;
     while (!this.isOver() && !asked) {
@@ -79,26 +84,37 @@ class Job {
       // an interrupt promises a checkpoint after the step: its evaluation is left to the resumed run
       if (!interrupted) await this.evaluateIfDue();
       asked = interrupted || this.state.batches >= maxSteps;
-      if (this.isSaveDue()) this.save();
+      if (this.isSaveDue()) await this.save();
     }
-    if (this.saved !== this.state.batches) this.save();
-    await session.release();
+    if (this.saved !== this.state.batches) await this.save();
+    await release();
     const { batches } = this.state;
     const stopped = !this.isOver() || this.isEvaluationPending();
     this.report({ type: 'end', step: batches, stopped, early: !stopped && batches < this.total });
   }
 
   /** Loads what the training needs; only then touches what an earlier training left. */
-  private async start(): Promise<{ trainer: Trainer; session: Session }> {
+  private async start(): Promise<OpenedTrainer> {
     const { run, resume } = this.job;
-    const trainerOptions = this.trainerOptions();
+    const options = this.trainerOptions();
     await this.task.load((what, done, total) => this.report({ type: 'loading', what, done, total }));
-    this.state = { ...this.state, options: { ...this.options, ...this.task.settled } };
-    const session = await openGraph(run, this.manifest, this.task.role, this.options.threads ?? undefined);
+    const device = await this.chooseDevice();
+    const environment = { ...this.state.environment, device };
+    this.state = { ...this.state, options: { ...this.options, ...this.task.settled, device }, environment };
+    const { step, batches, lossScale } = this.state;
+    const opened = await openTrainer({
+      run,
+      manifest: this.manifest,
+      role: this.task.role,
+      device,
+      ...(this.options.threads && { threads: this.options.threads }),
+      tensors: this.tensors,
+      options,
+      state: { step, lossScale },
+    });
     for (const folder of [run, logFolder(run)]) sweepTemporary(folder);
     clearCheckpoints(run, resume); // before the log: a kill between them leaves nothing that could be resumed
     this.log = new RunLog(run, resume ? this.state.batches : -1);
-    const { step, batches, lossScale } = this.state;
     this.report({
       type: 'start',
       step: batches,
@@ -107,7 +123,28 @@ class Job {
       samples: this.task.size,
       notes: [...this.notes, ...this.task.notes],
     });
-    return { trainer: new Trainer(session, this.tensors, trainerOptions, { step, lossScale }), session };
+    return opened;
+  }
+
+  /** The device that the options name; `auto` compares them on the first batch. */
+  private async chooseDevice(): Promise<Device> {
+    let device = parseDevice(this.options.device);
+    if (device === 'auto') {
+      const { microBatches } = await this.task.batch(0, 0);
+      const { threads } = this.options;
+      const trial = { run: this.job.run, role: this.task.role, feeds: microBatches[0]! };
+      const chosen = await chooseDevice({ ...trial, ...(threads && { threads }) });
+      this.notes.push(chosen.note);
+      device = chosen.device;
+    }
+    if (isCuda(device)) {
+      const { toDevice } = copiedBytes(this.manifest, device);
+      this.notes.push(`${(toDevice / 1e6).toFixed(1)} MB go to the card and back at each step`);
+    }
+    const { device: before = device } = this.state.environment;
+    if (this.job.resume && before !== device)
+      this.notes.push(`device was ${before}, is ${device}: losses may differ by 1e-4`);
+    return device;
   }
 
   private trainerOptions(): TrainerOptions {
@@ -135,7 +172,7 @@ class Job {
     return batches % this.stepsPerEpoch === 0 || (saveEvery > 0 && batches % saveEvery === 0);
   }
 
-  private async step(trainer: Trainer): Promise<void> {
+  private async step(trainer: StepTrainer): Promise<void> {
     const { batches } = this.state;
     const epoch = Math.floor(batches / this.stepsPerEpoch);
     const started = performance.now();
@@ -160,7 +197,7 @@ class Job {
   }
 
   /** @throws {UserError} naming step and samples when the loss or a gradient is not finite. */
-  private async update(trainer: Trainer, { microBatches, ids }: TaskBatch, lr: number) {
+  private async update(trainer: StepTrainer, { microBatches, ids }: TaskBatch, lr: number) {
     try {
       return await trainer.step(microBatches, lr);
     } catch (error) {
@@ -178,6 +215,7 @@ class Job {
     if (!this.isEvaluationPending()) return;
     const { batches, best } = this.state;
     const started = performance.now();
+    await this.trainer?.readBack?.();
     const scores = await this.task.evaluate(this.tensors);
     const seconds = (performance.now() - started) / 1000;
     if (!scores && this.options.earlyStopping > 0)
@@ -191,11 +229,12 @@ class Job {
     };
     this.state = { ...this.state, ...judge(this.state, scores, this.options.bestBy) };
     if (event) this.report(this.log.append(event, seconds));
-    if (batches > 0) this.save(this.state.best !== best);
+    if (batches > 0) await this.save(this.state.best !== best);
   }
 
   /** Under all its names: the step's, perhaps best, and last, without which nothing is resumed, at the end. */
-  private save(best = false): void {
+  private async save(best = false): Promise<void> {
+    await this.trainer?.readBack?.();
     const { run } = this.job;
     const { keep } = this.options;
     const { batches } = this.state;

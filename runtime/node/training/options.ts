@@ -49,6 +49,10 @@ export const trainOptionsSchema = z.strictObject({
   saveEvery: z.number().int().nonnegative(),
   /** newest checkpoints kept under their steps' names; 0 = none */
   keep: z.number().int().nonnegative(),
+  /** cpu, webgpu, cuda, cuda:1, or auto: the fastest whose first losses are the CPU's */
+  device: z.string().refine((d) => /^(auto|cpu|webgpu|cuda(:\d{1,2})?)$/.test(d), {
+    error: 'is not one of auto, cpu, webgpu, cuda, cuda:1 (the second card)',
+  }),
   /** threads inside an operator; null: ONNX Runtime's choice */
   threads: z.number().int().positive().nullable(),
 });
@@ -82,5 +86,6 @@ export const trainDefaults: TrainOptions = {
   bestBy: 'accuracy',
   saveEvery: 0,
   keep: 0,
+  device: 'cpu',
   threads: null,
 };

@@ -85,7 +85,7 @@ export function hyperparameters({ options, manifest }: RunFacts): string {
 }
 
 export function environment({ state, version, hardware, seconds }: RunFacts): string {
-  const { cpu, threads, onnxruntime, node, platform } = state.environment;
+  const { cpu, device, threads, onnxruntime, node, platform } = state.environment;
   return facts([
     ['mile-ort', version],
     ['onnxruntime', onnxruntime ?? '-'],
@@ -93,6 +93,7 @@ export function environment({ state, version, hardware, seconds }: RunFacts): st
     ['platform', platform ?? '-'],
     ['processor', `${cpu}, ${hardware.cores} cores`],
     ['memory', `${(hardware.memoryBytes / 2 ** 30).toFixed(1)} GiB`],
+    ['device', device ?? 'cpu'],
     ['threads inside an operator', threads ?? '-'],
     ['time in updates', `${seconds.updates.toFixed(1)} s`],
     ['time in validation', `${seconds.evaluations.toFixed(1)} s`],

@@ -82,5 +82,10 @@ export function restore(job: TrainingJob, manifest: TrainableRun): Restored {
     .map(
       (key) => `${key} was ${state.environment[key]}, is ${now[key]}: losses may differ in the last digits`,
     );
-  return { tensors, state: { ...state, environment: now }, options: saved, notes };
+  return {
+    tensors,
+    state: { ...state, environment: { ...state.environment, ...now } },
+    options: saved,
+    notes,
+  };
 }
