@@ -19,6 +19,7 @@ const HELP = `npm run bench:base -- [options]
   --rows NAMES    comma-separated 'variant placement' pairs, e.g. 'lora-r8 F/P/P,ia3 F/P/P'
   --preset NAME   default: miss-base
   --recompute M   none, attention or blocks (default: none)
+  --memory M      packed or mapped weights (default: packed)
   --cut LEVEL     none, vit or kv (default: none): a frozen image encoder is computed at every step
   --json          print JSON
 Builds each row with the same random weights and trains it on VQA-RAD at the preset's image size. The largest
@@ -41,6 +42,7 @@ interface Options {
   readonly preset: string;
   readonly recompute: string;
   readonly cut: string;
+  readonly memory: string;
 }
 
 /** Runs build-graph as users do. */
@@ -57,7 +59,7 @@ async function build(args: readonly string[]): Promise<{ seconds: number; peakBy
 /** Trains a run for some steps in the trainer's own process. */
 async function train(
   run: string,
-  { steps, batchSize, cut }: Options,
+  { steps, batchSize, cut, memory: kept }: Options,
 ): Promise<{ seconds: number; peakBytes: number }> {
   const seconds: number[] = [];
   // with a cut the first epoch computes what later ones read: the last epoch is measured
@@ -67,6 +69,7 @@ async function train(
     batchSize,
     limit: steps * batchSize,
     cut: cut as TrainOptions['cut'],
+    weightsInMemory: kept as TrainOptions['weightsInMemory'],
     epochs,
     evalEvery: 0,
     lr: 1e-5,
@@ -117,6 +120,7 @@ function options() {
       preset: { type: 'string', default: 'miss-base' },
       recompute: { type: 'string', default: 'none' },
       cut: { type: 'string', default: 'none' },
+      memory: { type: 'string', default: 'packed' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },

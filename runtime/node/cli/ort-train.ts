@@ -165,6 +165,7 @@ function printQuote(found: Quote): void {
     formatTable([
       ['measured', ''],
       ['batch x accumulation', `${found.batchSize} x ${found.accumulate}`],
+      ['weights in memory', found.weightsInMemory],
       ['seconds a step', found.secondsPerStep.toFixed(2)],
       ['peak memory', gb(found.peakBytes)],
       ['steps an epoch', String(found.stepsPerEpoch)],
@@ -197,10 +198,10 @@ export const ortTrain = defineCommand({
       return;
     }
     const { trainRun } = await import('../training/run.js');
-    const { batchSize, accumulate } = found ?? given;
+    const { batchSize, accumulate, weightsInMemory } = found ?? given;
     const job = {
       run,
-      options: { ...given, batchSize, accumulate },
+      options: { ...given, batchSize, accumulate, weightsInMemory },
       resume,
       ...(maxSteps !== undefined && { maxSteps }),
       ...(ortCheckpoint !== undefined && { ortCheckpoint }),

@@ -30,6 +30,8 @@ export interface TrainerJob {
   readonly role: GraphRole;
   readonly device: Device;
   readonly threads?: number;
+  /** false: weights stay mapped from their file; default: packed copies */
+  readonly prepacking?: boolean;
   readonly tensors: ReadonlyMap<string, TrainableTensor>;
   readonly options: TrainerOptions;
   readonly state: TrainerState;
@@ -103,11 +105,12 @@ export async function openDeviceTrainer(
  * @throws {DeviceError} when the device does not start; {FileError} for a damaged graph.
  */
 export async function openTrainer(job: TrainerJob): Promise<OpenedTrainer> {
-  const { run, manifest, role, device, threads, tensors, options, state } = job;
+  const { run, manifest, role, device, threads, prepacking = true, tensors, options, state } = job;
   const path = join(run, graphFiles[role]);
   const open: DeviceOptions = {
     device,
     weightsFolder: dirname(weightsPath(run, manifest)),
+    prepacking,
     ...(threads && { threads }),
   };
   if (device === 'webgpu')

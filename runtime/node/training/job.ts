@@ -108,6 +108,7 @@ class Job {
       role: this.task.role,
       device,
       ...(this.options.threads && { threads: this.options.threads }),
+      prepacking: this.options.weightsInMemory === 'packed',
       tensors: this.tensors,
       options,
       state: { step, lossScale },

@@ -15,6 +15,7 @@ const STEPS = 3;
 export interface Quote {
   readonly batchSize: number;
   readonly accumulate: number;
+  readonly weightsInMemory: TrainOptions['weightsInMemory'];
   readonly secondsPerStep: number;
   /** largest proportional set size of the training process */
   readonly peakBytes: number;
@@ -65,7 +66,12 @@ async function measure(run: string, options: TrainOptions, batchSize: number): P
   }
 }
 
-function quoteFor(m: Measurement, accumulate: number, options: TrainOptions, trainable: number): Quote {
+function quoteFor(
+  m: Measurement,
+  accumulate: number,
+  options: TrainOptions,
+  trainable: number,
+): Omit<Quote, 'weightsInMemory'> {
   const stepsPerEpoch = Math.ceil(m.samples / (m.batchSize * accumulate));
   const secondsPerStep = m.secondsPerBatch * accumulate;
   return {
@@ -91,9 +97,30 @@ function quoteFor(m: Measurement, accumulate: number, options: TrainOptions, tra
 export async function quoteTraining(run: string, options: TrainOptions, limitBytes?: number): Promise<Quote> {
   const { trainable } = readAnyManifest(run).parameters;
   const whole = options.batchSize;
-  const asked = await chooseBatch(run, options, whole, limitBytes);
+  const { asked, weightsInMemory } = await chooseMemory(run, options, whole, limitBytes);
   const accumulate = (whole * options.accumulate) / asked.batchSize;
-  return quoteFor(asked, accumulate, options, trainable);
+  return { ...quoteFor(asked, accumulate, options, trainable), weightsInMemory };
+}
+
+/** Packed weights as long as a batch of one fits with them, else the mapped file. */
+async function chooseMemory(
+  run: string,
+  options: TrainOptions,
+  whole: number,
+  limitBytes: number | undefined,
+) {
+  const { weightsInMemory } = options;
+  try {
+    return { asked: await chooseBatch(run, options, whole, limitBytes), weightsInMemory };
+  } catch (error) {
+    if (!(error instanceof UserError) || error.where !== '--memory-gb' || weightsInMemory === 'mapped')
+      throw error;
+    const mapped = { ...options, weightsInMemory: 'mapped' as const };
+    return {
+      asked: await chooseBatch(run, mapped, whole, limitBytes),
+      weightsInMemory: mapped.weightsInMemory,
+    };
+  }
 }
 
 async function chooseBatch(
