@@ -19,6 +19,7 @@ const HELP = `npm run bench:base -- [options]
   --rows NAMES    comma-separated 'variant placement' pairs, e.g. 'lora-r8 F/P/P,ia3 F/P/P'
   --preset NAME   default: miss-base
   --recompute M   none, attention or blocks (default: none)
+  --questions-per-image K  questions on one image in a batch (default: 1)
   --memory M      packed or mapped weights (default: packed)
   --cut LEVEL     none, vit or kv (default: none): a frozen image encoder is computed at every step
   --json          print JSON
@@ -43,6 +44,7 @@ interface Options {
   readonly recompute: string;
   readonly cut: string;
   readonly memory: string;
+  readonly questionsPerImage: number;
 }
 
 /** Runs build-graph as users do. */
@@ -59,7 +61,7 @@ async function build(args: readonly string[]): Promise<{ seconds: number; peakBy
 /** Trains a run for some steps in the trainer's own process. */
 async function train(
   run: string,
-  { steps, batchSize, cut, memory: kept }: Options,
+  { steps, batchSize, cut, memory: kept, questionsPerImage }: Options,
 ): Promise<{ seconds: number; peakBytes: number }> {
   const seconds: number[] = [];
   // with a cut the first epoch computes what later ones read: the last epoch is measured
@@ -67,14 +69,16 @@ async function train(
   const options = {
     ...trainDefaults,
     batchSize,
-    limit: steps * batchSize,
+    // images with several questions are scattered over the data set
+    limit: questionsPerImage === 1 ? steps * batchSize : null,
+    questionsPerImage,
     cut: cut as TrainOptions['cut'],
     weightsInMemory: kept as TrainOptions['weightsInMemory'],
     epochs,
     evalEvery: 0,
     lr: 1e-5,
   };
-  const training = trainInChild({ run, options, resume: false }, (event) => {
+  const training = trainInChild({ run, options, resume: false, maxSteps: epochs * steps }, (event) => {
     if (event.type === 'step') seconds.push(batchSize / event.samplesPerSecond);
   });
   const memory = watchMemory(training.pid);
@@ -121,16 +125,23 @@ function options() {
       recompute: { type: 'string', default: 'none' },
       cut: { type: 'string', default: 'none' },
       memory: { type: 'string', default: 'packed' },
+      'questions-per-image': { type: 'string', default: '1' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
-  const count = (name: 'steps' | 'batch-size'): number => {
+  const count = (name: 'steps' | 'batch-size' | 'questions-per-image'): number => {
     const value = Number(values[name]);
     if (Number.isInteger(value) && value >= 1) return value;
     throw new UserError(`'${values[name]}' is not a count`, `--${name}`, 'give a whole number from 1');
   };
-  return { ...values, steps: count('steps'), batchSize: count('batch-size'), rows: values.rows.split(',') };
+  return {
+    ...values,
+    questionsPerImage: count('questions-per-image'),
+    steps: count('steps'),
+    batchSize: count('batch-size'),
+    rows: values.rows.split(','),
+  };
 }
 
 async function main(): Promise<void> {
