@@ -10,4 +10,5 @@ export const onnxTypes = {
   int64: 7,
   bool: 9,
   float16: 10,
+  bfloat16: 16,
 } as const satisfies Record<DType, number>;

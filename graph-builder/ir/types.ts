@@ -1,7 +1,7 @@
 /** @file The graph IR. Knows nothing of files, adapters or ONNX Runtime. */
 import type { AttrsOf, OpName } from '../ops/registry.js';
 
-export type DType = 'float32' | 'float16' | 'int32' | 'int64' | 'uint8' | 'int8' | 'bool';
+export type DType = 'float32' | 'float16' | 'bfloat16' | 'int32' | 'int64' | 'uint8' | 'int8' | 'bool';
 
 /** Axis length, or a product of names of axes known only at run time, e.g. 'batch' or '17*batch'. */
 export type Dim = number | string;

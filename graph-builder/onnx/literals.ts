@@ -10,7 +10,8 @@ const arrays = {
 } as const;
 
 export function encodeNumbers(dtype: DType, data: readonly number[]): Uint8Array {
-  if (dtype === 'float16') throw new Error('internal: float16 literals are not written');
+  if (dtype === 'float16' || dtype === 'bfloat16')
+    throw new Error(`internal: ${dtype} literals are not written`);
   const typed = dtype === 'int64' ? BigInt64Array.from(data, BigInt) : arrays[dtype].from(data);
   return new Uint8Array(typed.buffer);
 }
@@ -19,6 +20,7 @@ export function decodeNumbers(dtype: DType, bytes: Uint8Array): number[] {
   // Typed arrays need alignment, which protobuf's slices have not; a Buffer's slice() would not copy.
   const aligned = new Uint8Array(bytes).buffer;
   if (dtype === 'int64') return Array.from(new BigInt64Array(aligned), Number);
-  if (dtype === 'float16') throw new Error('internal: float16 literals are not read');
+  if (dtype === 'float16' || dtype === 'bfloat16')
+    throw new Error(`internal: ${dtype} literals are not read`);
   return Array.from(new arrays[dtype](aligned));
 }

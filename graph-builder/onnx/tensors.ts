@@ -44,7 +44,8 @@ export function readLiteral(t: onnx.ITensorProto, name = t.name ?? ''): Constant
   const dtype = dtypeOf(t.dataType, name);
   const shape = dimsOf(t);
   const typed = typedNumbers(t, dtype);
-  if (dtype === 'float16') throw bad('float16 numbers are not read', name, 'export the model in float32');
+  if (dtype === 'float16' || dtype === 'bfloat16')
+    throw bad(`${dtype} numbers are not read`, name, 'export the model in float32');
   const data = typed.length > 0 ? typed : decodeNumbers(dtype, t.rawData!);
   if (data.length !== sizeOf(t)) throw bad(`[${shape}] has ${data.length} raw numbers`, name);
   return { kind: 'constant', name, dtype, shape, data };

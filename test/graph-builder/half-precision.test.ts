@@ -8,6 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { prune, verify } from '../../graph-builder/ir/graph.js';
 import { HALF_LOSS_SCALE, halfPrecision } from '../../graph-builder/rewrites/half-precision.js';
 import { type Feeds, float32, floats } from '../../runtime/core/session.js';
+import { cpuNodes } from '../../training-artifacts/devices/cuda-partition.js';
 import { goldenConfig, goldenFeeds, norm, openGraph, readTensors } from '../support/golden.js';
 import { gradientGraph } from '../support/models.js';
 import { variantTensors } from '../support/variants.js';
@@ -47,6 +48,15 @@ describe.each([
     for (const p of half.parameters) expect(p.dtype).toBe('float32');
     for (const v of Object.values(half.outputs)) expect(v.dtype).toBe('float32');
   });
+});
+
+test('bfloat16 has the same form, and the CPU refuses it by name', async () => {
+  const graph = prune(gradientGraph(goldenConfig, 'lora-r4', { placement: 'F/P/P' }));
+  const half = prune(verify(halfPrecision(graph, 'bfloat16')));
+  const types = new Set(half.nodes.filter((n) => n.op === 'Gemm').map((n) => n.outputs[0]!.dtype));
+  expect(types).toEqual(new Set(['bfloat16']));
+  expect(cpuNodes(half)).toEqual([]); // CUDA has kernels for all of it
+  await expect(openGraph(half)).rejects.toThrow(/Could not find an implementation/);
 });
 
 test('products as wide as a vocabulary stay float32', () => {

@@ -9,6 +9,7 @@ import type { OpName } from '../../graph-builder/ops/registry.js';
 
 const any: readonly DType[] = ['float32', 'float16', 'int32', 'int64', 'uint8', 'int8', 'bool'];
 const floats: readonly DType[] = ['float32', 'float16'];
+const products: readonly DType[] = [...floats, 'bfloat16'];
 const bool: readonly DType[] = ['bool'];
 const index: readonly DType[] = ['int32', 'int64'];
 const numbers: readonly DType[] = [...floats, ...index];
@@ -22,7 +23,7 @@ export const cudaKernels: Readonly<Record<OpName, readonly (readonly DType[])[] 
   Add: [arithmetic],
   And: [bool],
   BatchNormalization: [floats],
-  Cast: [any],
+  Cast: [[...any, 'bfloat16']],
   Clip: [[...floats, 'int64', 'int8', 'uint8']],
   Concat: [any],
   Conv: [floats],
@@ -36,7 +37,7 @@ export const cudaKernels: Readonly<Record<OpName, readonly (readonly DType[])[] 
   Gather: [any, index],
   GatherElements: [any, index],
   Gelu: [floats],
-  Gemm: [floats],
+  Gemm: [products],
   Greater: [numbers],
   GreaterOrEqual: [numbers],
   Identity: [any],
@@ -45,7 +46,7 @@ export const cudaKernels: Readonly<Record<OpName, readonly (readonly DType[])[] 
   Less: [numbers],
   LessOrEqual: [numbers],
   Log: [floats],
-  MatMul: [floats],
+  MatMul: [products],
   MaxPool: [[...floats, 'int8', 'uint8']],
   Mul: [arithmetic],
   Neg: [[...numbers, 'int8']],

@@ -32,7 +32,7 @@ export interface BuildOptions extends VariantOptions {
   readonly referenceDropout?: boolean;
   /** what the backward pass rebuilds instead of keeping; default: nothing */
   readonly recompute?: RecomputeMode;
-  /** of the matrix products while training; float16 is for GPUs */
+  /** of the matrix products while training; 16 bits are for GPUs */
   readonly precision?: Precision;
   /** ort-training: also the official artifacts of ONNX Runtime's training API */
   readonly target?: 'inference' | 'ort-training';

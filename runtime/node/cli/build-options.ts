@@ -65,9 +65,9 @@ export const buildOptions = <T>(y: Argv<T>) =>
         'what the backward pass rebuilds instead of keeping: less memory, more time, the same numbers; default none',
     })
     .option('precision', {
-      choices: ['float32', 'float16'] as const,
+      choices: ['float32', 'float16', 'bfloat16'] as const,
       describe:
-        'of the matrix products while training; float16 is for GPUs, master weights stay float32; default float32',
+        'of the matrix products while training; float16 and bfloat16 are for GPUs, master weights stay float32; default float32',
     })
     .option('reference-dropout', {
       type: 'boolean',
