@@ -18,9 +18,9 @@ const HELP = `npm run bench:base -- [options]
   --batch-size N  questions a step, each on an image of its own (default: 2)
   --rows NAMES    comma-separated 'variant placement' pairs, e.g. 'lora-r8 F/P/P,ia3 F/P/P'
   --preset NAME   default: miss-base
-  --recompute M   none, attention or blocks (default: none)
+  --recompute M   none, attention or blocks (default: the program's choice)
   --questions-per-image K  questions on one image in a batch (default: 1)
-  --memory M      packed or mapped weights (default: packed)
+  --memory M      packed or mapped weights (default: the program's choice)
   --cut LEVEL     none, vit or kv (default: none): a frozen image encoder is computed at every step
   --json          print JSON
 Builds each row with the same random weights and trains it on VQA-RAD at the preset's image size. The largest
@@ -98,8 +98,7 @@ async function measureRow(name: string, weights: string, folder: string, options
     placement,
     '--preset',
     options.preset,
-    '--recompute',
-    options.recompute,
+    ...(options.recompute ? ['--recompute', options.recompute] : []),
   ];
   const built = await build([...flags, '--out', folder, '--name', basename(run), '--weights', weights]);
   const trained = await train(run, options);
@@ -122,9 +121,9 @@ function options() {
       'batch-size': { type: 'string', default: '2' },
       rows: { type: 'string', default: defaultRows.join() },
       preset: { type: 'string', default: 'miss-base' },
-      recompute: { type: 'string', default: 'none' },
+      recompute: { type: 'string', default: '' },
       cut: { type: 'string', default: 'none' },
-      memory: { type: 'string', default: 'packed' },
+      memory: { type: 'string', default: 'auto' },
       'questions-per-image': { type: 'string', default: '1' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },

@@ -7,6 +7,7 @@ import { differentiate } from '../../graph-builder/gradients/differentiate.js';
 import { quotient } from '../../graph-builder/ir/dim.js';
 import { verify } from '../../graph-builder/ir/graph.js';
 import type { Graph } from '../../graph-builder/ir/types.js';
+import { imageTokens } from '../../graph-builder/models/config.js';
 import { type CutLevel, cutLevels, cutMiss, type MissCut } from '../../graph-builder/models/cuts.js';
 import {
   answerDecoderGraph,
@@ -19,7 +20,7 @@ import {
 import { adamWConstants, adamWGraph, type OptimizedShape } from '../../graph-builder/models/optimizer.js';
 import { writeOnnx } from '../../graph-builder/onnx/write.js';
 import { halfPrecision } from '../../graph-builder/rewrites/half-precision.js';
-import { recompute } from '../../graph-builder/rewrites/recompute.js';
+import { type RecomputeMode, recompute } from '../../graph-builder/rewrites/recompute.js';
 import { applyVariant, dropoutRates } from '../../graph-builder/variant/variant.js';
 import { initialTensors } from '../checkpoint/checkpoint.js';
 import { asFileError, writeAtomic, writeJson } from '../files.js';
@@ -38,6 +39,13 @@ function noisyForward({ config, variant }: Plan, { rate, frozenToo }: Manifest['
 }
 
 type Form = Pick<Manifest, 'recompute' | 'precision'>;
+
+/** Image tokens from which rebuilding attention is faster than keeping it: measured at 901, slower at 101. */
+const LONG = 400;
+
+/** Attention is rebuilt where its probabilities are large and have gradients: less memory and less time. */
+const defaultRecompute = ({ config, variant }: Plan): RecomputeMode =>
+  imageTokens(config) >= LONG && variant.modules.visual_encoder.method !== 'frozen' ? 'attention' : 'none';
 
 const withGradients = (forward: Graph, form: Form): Graph =>
   halfPrecision(
@@ -230,7 +238,10 @@ function writeRun(plan: Plan, options: BuildOptions, folder: string, found: Base
     rate: options.moduleDropout ?? REFERENCE_DROPOUT,
     frozenToo: options.referenceDropout ?? false,
   };
-  const form: Form = { recompute: options.recompute ?? 'none', precision: options.precision ?? 'float32' };
+  const form: Form = {
+    recompute: options.recompute ?? defaultRecompute(plan),
+    precision: options.precision ?? 'float32',
+  };
   const cuts = cutsOf(plan, dropout);
   const graphs: Manifest['graphs'] = {};
   for (const [role, make] of Object.entries(graphsOf(plan, dropout, cuts, form))) {

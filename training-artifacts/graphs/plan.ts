@@ -30,7 +30,7 @@ export interface BuildOptions extends VariantOptions {
   readonly moduleDropout?: number;
   /** dropout and drop path in frozen modules, too, as the reference leaves them in training mode */
   readonly referenceDropout?: boolean;
-  /** what the backward pass rebuilds instead of keeping; default: nothing */
+  /** what the backward pass rebuilds instead of keeping; default: attention where images have many tokens */
   readonly recompute?: RecomputeMode;
   /** of the matrix products while training; 16 bits are for GPUs */
   readonly precision?: Precision;

@@ -62,7 +62,7 @@ export const buildOptions = <T>(y: Argv<T>) =>
     .option('recompute', {
       choices: ['none', 'attention', 'blocks'] as const,
       describe:
-        'what the backward pass rebuilds instead of keeping: less memory, more time, the same numbers; default none',
+        'what the backward pass rebuilds instead of keeping: less memory, the same numbers; default attention where an image encoder with many tokens has gradients (there it is faster, too), else none',
     })
     .option('precision', {
       choices: ['float32', 'float16', 'bfloat16'] as const,

@@ -1,7 +1,7 @@
 /** @file `ort-train`: train a run. */
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { UserError } from '../../../graph-builder/errors.js';
-import { type RecomputeMode, recomputeModes } from '../../../graph-builder/rewrites/recompute.js';
+import type { RecomputeMode } from '../../../graph-builder/rewrites/recompute.js';
 import type { TrainOptions } from '../training/options.js';
 import type { Quote } from '../training/quote.js';
 import type { TrainingSummary } from '../training/run.js';
@@ -145,7 +145,9 @@ async function quote(run: string, given: TrainOptions, flags: Flags): Promise<Qu
 /** Builds the run; with a memory limit, keeping fewer activations until a batch of one fits. */
 async function buildToFit(run: string, build: ChosenRun['build'], given: TrainOptions, flags: Flags) {
   const modes =
-    flags.memoryGb !== undefined && build && !flags.recompute ? recomputeModes : [flags.recompute];
+    flags.memoryGb !== undefined && build && !flags.recompute
+      ? ([undefined, 'attention', 'blocks'] as const)
+      : [flags.recompute];
   for (const [i, mode] of modes.entries()) {
     await build?.(mode, i > 0);
     try {

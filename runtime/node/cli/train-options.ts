@@ -52,9 +52,9 @@ const stepOptions = {
       "cpu, webgpu, cuda, cuda:1 (the second card), or auto: the fastest whose first losses are the CPU's; default cpu. See ort-doctor",
   },
   'weights-in-memory': {
-    choices: ['packed', 'mapped'] as const,
+    choices: ['auto', 'packed', 'mapped'] as const,
     describe:
-      'packed: each product keeps a copy of its weights, faster at few rows; mapped: all read the pages of the weights file, which other processes share; default packed',
+      'packed: each product keeps a copy of its weights, faster at few rows; mapped: all read the pages of the weights file, which other processes share; default auto: mapped for large models whose image encoder has gradients',
   },
   threads: { type: 'number', describe: 'threads inside an operator; default: all cores' },
 } as const;

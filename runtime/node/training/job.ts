@@ -29,6 +29,7 @@ import { type OpenedTrainer, openTrainer } from '../devices/open-trainer.js';
 import { ArraysTask } from './arrays-task.js';
 import type { EvaluationEvent, StepEvent, TrainingEvent, TrainingJob } from './events.js';
 import { logFolder, RunLog } from './log.js';
+import { type MemoryForm, memoryForm } from './memory-form.js';
 import type { TrainOptions } from './options.js';
 import { restore } from './restore.js';
 import type { TaskBatch, TrainingTask } from './task.js';
@@ -47,6 +48,7 @@ class Job {
   private readonly total: number;
   /** batches at the last checkpoint, or -1 */
   private saved: number;
+  private readonly memory: MemoryForm;
   private log!: RunLog;
   private trainer: StepTrainer | undefined;
 
@@ -62,6 +64,7 @@ class Job {
     this.notes = [...restored.notes];
     this.options = restored.options;
     const { batchSize, accumulate, epochs } = this.options;
+    this.memory = memoryForm(manifest, this.options);
     this.task = isImported(manifest)
       ? new ArraysTask(manifest, this.options)
       : new VqaTask(job.run, manifest, this.options);
@@ -100,7 +103,8 @@ class Job {
     await this.task.load((what, done, total) => this.report({ type: 'loading', what, done, total }));
     const device = await this.chooseDevice();
     const environment = { ...this.state.environment, device };
-    this.state = { ...this.state, options: { ...this.options, ...this.task.settled, device }, environment };
+    const settled = { ...this.task.settled, device, weightsInMemory: this.memory };
+    this.state = { ...this.state, options: { ...this.options, ...settled }, environment };
     const { step, batches, lossScale } = this.state;
     const opened = await openTrainer({
       run,
@@ -108,7 +112,7 @@ class Job {
       role: this.task.role,
       device,
       ...(this.options.threads && { threads: this.options.threads }),
-      prepacking: this.options.weightsInMemory === 'packed',
+      prepacking: this.memory === 'packed',
       tensors: this.tensors,
       options,
       state: { step, lossScale },

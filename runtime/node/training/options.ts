@@ -53,8 +53,8 @@ export const trainOptionsSchema = z.strictObject({
   device: z.string().refine((d) => /^(auto|cpu|webgpu|cuda(:\d{1,2})?)$/.test(d), {
     error: 'is not one of auto, cpu, webgpu, cuda, cuda:1 (the second card)',
   }),
-  /** packed: each product has a copy of its weights in the order it reads them; mapped: all read the file's pages */
-  weightsInMemory: z.enum(['packed', 'mapped']),
+  /** packed: each product has a copy of its weights in the order it reads them; mapped: all read the file's pages; auto: see memory-form.ts */
+  weightsInMemory: z.enum(['auto', 'packed', 'mapped']),
   /** threads inside an operator; null: ONNX Runtime's choice */
   threads: z.number().int().positive().nullable(),
 });
@@ -89,6 +89,6 @@ export const trainDefaults: TrainOptions = {
   saveEvery: 0,
   keep: 0,
   device: 'cpu',
-  weightsInMemory: 'packed',
+  weightsInMemory: 'auto',
   threads: null,
 };

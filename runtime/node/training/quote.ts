@@ -7,6 +7,7 @@ import { writeJson } from '../../../training-artifacts/files.js';
 import { readAnyManifest, weightsPath } from '../../../training-artifacts/graphs/manifest.js';
 import { watchMemory } from '../memory.js';
 import { trainInChild } from './in-child.js';
+import { memoryForm } from './memory-form.js';
 import type { TrainOptions } from './options.js';
 
 /** Steps of a measurement; the first, which loads and plans, is not timed. */
@@ -109,7 +110,7 @@ async function chooseMemory(
   whole: number,
   limitBytes: number | undefined,
 ) {
-  const { weightsInMemory } = options;
+  const weightsInMemory = memoryForm(readAnyManifest(run), options);
   try {
     return { asked: await chooseBatch(run, options, whole, limitBytes), weightsInMemory };
   } catch (error) {
