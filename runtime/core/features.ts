@@ -34,6 +34,7 @@ export interface FeatureItem {
 const AT_ONCE = 4;
 
 export class FrozenFeatures {
+  private readonly arrays = new Map<string, Float32Array>();
   /** time that the frozen graph took, and how many items it ran on */
   computed = { items: 0, ms: 0 };
 
@@ -47,16 +48,23 @@ export class FrozenFeatures {
    * Feeds of a batch: each feature as [items, size] or [items·tokens, size], short items filled up with zeros.
    *
    * @param inputsOf the frozen graph's feeds for some of the items, by their indices
+   * The arrays are the same ones at the next call for the same slot: hundreds of megabytes are not asked for again at
+   * every step.
+   *
    * @param tokens tokens of the longest item, rounded up as the batch's masks are
+   * @param slot which of several batches that are needed at once
    */
   async feeds(
     items: readonly FeatureItem[],
     tokens: number,
     inputsOf: (indices: readonly number[]) => Feeds,
+    slot = 0,
   ): Promise<Feeds> {
-    const batch = this.layout.map(({ size, perToken }) => {
+    const batch = this.layout.map(({ name, size, perToken }) => {
       const width = perToken ? size * tokens : size;
-      return { width, data: new Float32Array(items.length * width) };
+      const data = this.array(`${slot} ${name}`, items.length * width);
+      if (perToken) data.fill(0); // what short items leave free
+      return { width, data };
     });
     const rowsOf = (index: number) =>
       batch.map(({ width, data }) => data.subarray(index * width, (index + 1) * width));
@@ -70,6 +78,16 @@ export class FrozenFeatures {
       float32(batch[f]!.data, [perToken ? items.length * tokens : items.length, size]),
     ]);
     return Object.fromEntries(entries);
+  }
+
+  /** An array of this length, the same memory as before where it suffices. */
+  private array(key: string, length: number): Float32Array {
+    let whole = this.arrays.get(key);
+    if (!whole || whole.length < length) {
+      whole = new Float32Array(length);
+      this.arrays.set(key, whole);
+    }
+    return whole.subarray(0, length);
   }
 
   private lengths = ({ tokens }: FeatureItem): number[] =>

@@ -54,24 +54,24 @@ export class FrozenInputs {
   }
 
   /** All feeds of a batch but seeds and labels that come from the frozen modules. */
-  feeds(samples: readonly Sample[], tokens: number): Promise<Feeds> {
+  feeds(samples: readonly Sample[], tokens: number, slot = 0): Promise<Feeds> {
     const { config, cuts } = this.manifest;
     if (cuts[this.level]!.per === 'image') {
       const ids = distinctImages(samples);
       const items = ids.map((id): FeatureItem => ({ key: this.images.hash(id), tokens: 1 }));
-      return this.features.feeds(items, 1, (indices) => ({
+      const pixels = (indices: readonly number[]) => ({
         pixel_values: pixelFeed(
           indices.map((i) => this.images.pixelValues(ids[i]!)),
           config,
         ),
-      }));
+      });
+      return this.features.feeds(items, 1, pixels, slot);
     }
     const items = samples.map(
       (s): FeatureItem => ({ key: this.questionKey(s), tokens: s.questionIds.length }),
     );
-    return this.features.feeds(items, tokens, (indices) =>
-      this.questionFeeds(indices.map((i) => samples[i]!)),
-    );
+    const questions = (indices: readonly number[]) => this.questionFeeds(indices.map((i) => samples[i]!));
+    return this.features.feeds(items, tokens, questions, slot);
   }
 
   /** What the frozen part took so far, for the log. */

@@ -37,6 +37,9 @@ import { checkValidation, isEvaluationDue, isStale, judge } from './validation.j
 import { VqaTask } from './vqa-task.js';
 import { withoutDecay } from './weight-decay.js';
 
+/** Bytes of gradients that are worth a word. */
+const MUCH = 1e8;
+
 class Job {
   private readonly manifest: TrainableRun;
   private readonly options: TrainOptions;
@@ -142,6 +145,12 @@ class Job {
       this.notes.push(chosen.note);
       device = chosen.device;
     }
+    const copied =
+      4 * this.manifest.trainable.reduce((n, { shape }) => n + shape.reduce((p, d) => p * d, 1), 0);
+    if (device === 'cpu' && copied > MUCH)
+      this.notes.push(
+        `${(copied / 1e6).toFixed(0)} MB of gradients are copied out of ONNX Runtime at each step`,
+      );
     if (isCuda(device)) {
       const { toDevice } = copiedBytes(this.manifest, device);
       this.notes.push(`${(toDevice / 1e6).toFixed(1)} MB go to the card and back at each step`);

@@ -88,7 +88,9 @@ export class VqaTask implements TrainingTask {
     const samples = order.slice(index * size, (index + 1) * size);
     const microBatches: Feeds[] = [];
     for (let at = 0; at < samples.length; at += batchSize)
-      microBatches.push(await this.microBatch(samples.slice(at, at + batchSize), samples.length, epoch));
+      microBatches.push(
+        await this.microBatch(samples.slice(at, at + batchSize), samples.length, epoch, at / batchSize),
+      );
     return {
       microBatches,
       ids: samples.map((s) => s.qid),
@@ -97,14 +99,19 @@ export class VqaTask implements TrainingTask {
   }
 
   /** Feeds of a part of a batch of `batchSize` samples. */
-  private async microBatch(part: readonly Sample[], batchSize: number, epoch: number): Promise<Feeds> {
+  private async microBatch(
+    part: readonly Sample[],
+    batchSize: number,
+    epoch: number,
+    slot: number,
+  ): Promise<Feeds> {
     const { seed, augment } = this.options;
     const { config } = this.manifest;
     const text = sampleFeeds(part, config, batchSize);
     const seeds = seedFeeds(part, text, [seed, epoch]);
     if (this.frozen) {
       const tokens = text.question_ids!.dims[1]!;
-      return { ...text, ...seeds, ...(await this.frozen.feeds(part, tokens)) };
+      return { ...text, ...seeds, ...(await this.frozen.feeds(part, tokens, slot)) };
     }
     const pixels = (id: string) =>
       augment
