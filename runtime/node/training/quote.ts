@@ -10,8 +10,11 @@ import { trainInChild } from './in-child.js';
 import { memoryForm } from './memory-form.js';
 import type { TrainOptions } from './options.js';
 
-/** Steps of a measurement; the first, which loads and plans, is not timed. */
-const STEPS = 3;
+/**
+ * Steps of a measurement: memory grows over the first ones, with each new length of texts and until garbage is
+ * collected. Slow steps are cut short. The first, which loads and plans, is not timed.
+ */
+const STEPS = { least: 3, most: 40, seconds: 20 };
 
 export interface Quote {
   readonly batchSize: number;
@@ -51,11 +54,23 @@ async function measure(run: string, options: TrainOptions, batchSize: number): P
   try {
     const seconds: number[] = [];
     let samples = 0;
-    const steps = { ...options, batchSize, accumulate: 1, evalEvery: 0, epochs: STEPS };
-    const job = { run: folder, options: steps, resume: false, maxSteps: STEPS };
+    const steps = {
+      ...options,
+      batchSize,
+      accumulate: 1,
+      evalEvery: 0,
+      evalEverySteps: 0,
+      earlyStopping: 0,
+      saveEvery: 0,
+      keep: 0,
+      epochs: STEPS.most,
+    };
+    const job = { run: folder, options: steps, resume: false, maxSteps: STEPS.most };
     const training = trainInChild(job, (event) => {
       if (event.type === 'start') samples = event.samples;
       if (event.type === 'step') seconds.push(batchSize / event.samplesPerSecond);
+      const spent = seconds.reduce((a, b) => a + b, 0);
+      if (seconds.length >= STEPS.least && spent > STEPS.seconds) training.stop();
     });
     const memory = watchMemory(training.pid);
     await training.finished;
