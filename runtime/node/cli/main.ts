@@ -21,15 +21,12 @@ export interface Command<T> {
 
 export const defineCommand = <T>(command: Command<T>): Command<T> => command;
 
-/** Runs one command as the whole of a program. Exit code 2 for an error of the input, 1 for one of ours. */
-export async function main<T>(name: string, { describe, options, handler }: Command<T>): Promise<void> {
+/** Strict, with help; an error of the input ends with exit code 2 and no stack trace, one of ours with 1. */
+async function runProgram(name: string, addCommands: (y: Argv) => Argv): Promise<void> {
   try {
-    const cli = yargs(hideBin(process.argv))
-      .scriptName(name)
-      .command('$0', describe, options, handler)
+    await addCommands(yargs(hideBin(process.argv)).scriptName(name))
       .strict()
-      .fail(usage);
-    await cli
+      .fail(usage)
       .help()
       .alias('help', 'h')
       .version(false)
@@ -41,6 +38,26 @@ export async function main<T>(name: string, { describe, options, handler }: Comm
     process.exitCode = 2;
   }
 }
+
+/** Runs one command as the whole of a program. */
+export const main = <T>(name: string, { describe, options, handler }: Command<T>): Promise<void> =>
+  runProgram(name, (y) => y.command('$0', describe, options, handler));
+
+/** Adds a command to a program of several; `usage` is its name and what stands behind it, e.g. `import <source>`. */
+export type AddCommand = (y: Argv) => Argv;
+
+export const subcommand =
+  <T>(usageText: string, { describe, options, handler }: Command<T>): AddCommand =>
+  (y) =>
+    y.command(usageText, describe, options, handler);
+
+/** Runs a program of several commands. */
+export const mainOf = (name: string, commands: readonly AddCommand[]): Promise<void> =>
+  runProgram(name, (y) =>
+    commands
+      .reduce((all, add) => add(all), y)
+      .demandCommand(1, 'a command is missing: choose one of those in --help'),
+  );
 
 /** @throws {UserError} unless a count that was given is a whole number from `least`. */
 export function checkCount<T extends number | undefined>(count: T, flag: string, least = 1): T {

@@ -1,0 +1,5 @@
+/** @file `ort-weights`: weights and adapters in and out. */
+import type { AddCommand } from './main.js';
+
+/** One file a command, in `weights/`. */
+export const ortWeights: readonly AddCommand[] = [];
