@@ -1,26 +1,40 @@
 /** @file What a visual question answering dataset is here: questions, and where their images lie. */
 import { z } from 'zod';
 
-/** One question about one image, with its reference answer. */
+/** Path of an image below the image folder: no row can reach outside. */
+const imageId = z
+  .string()
+  .regex(/^[^/\\]+(\/[^/\\]+)*$/, 'a path below the image folder is expected, with / between folders')
+  .refine(
+    (path) => !path.split('/').some((part) => part === '..' || part === '.'),
+    'no . or .. may be in a path',
+  );
+
+/** One question about one image, with its reference answer. What a data set does not say is left out. */
 export const questionSchema = z.strictObject({
   qid: z.string().min(1),
-  /** Bare file name of the image; no folder, so that no row can reach outside the image folder. */
-  imageId: z.string().regex(/^[\w-][\w.-]*$/, 'a bare file name is expected'),
+  imageId,
   question: z.string().min(1),
   answer: z.string().min(1),
   /** As published: `closed` has a limited choice (mostly yes or no), `open` has not. */
   answerType: z.enum(['closed', 'open']),
   /** What is asked about, e.g. `PRES` or `POS, ABN`. */
-  questionType: z.string(),
-  organ: z.enum(['CHEST', 'ABD', 'HEAD']),
+  questionType: z.string().optional(),
+  /** Body region, e.g. `CHEST`. */
+  organ: z.string().optional(),
+  /** How the image was taken, e.g. `CT`. */
+  modality: z.string().optional(),
+  /** A pseudonym that the images of one patient share. */
+  patient: z.string().optional(),
   /** `para` rewords a `freeform` question; `frame` is made from a template. */
-  phraseType: z.enum(['freeform', 'para', 'frame']),
+  phraseType: z.enum(['freeform', 'para', 'frame']).optional(),
   /** The published split. */
-  set: z.enum(['train', 'test']),
+  set: z.enum(['train', 'validation', 'test']).optional(),
+  /** Instruction format: the question in several templates, with options; one is drawn at each visit. */
+  wordings: z.array(z.string().min(1)).optional(),
 });
 
 export type Question = z.infer<typeof questionSchema>;
-export type Organ = Question['organ'];
 
 /** Rows of a dataset; a qid stands for one row only. */
 export const questionsSchema = z.array(questionSchema).superRefine((questions, context) => {
