@@ -8,7 +8,13 @@ import { quotient } from '../../graph-builder/ir/dim.js';
 import { verify } from '../../graph-builder/ir/graph.js';
 import type { Graph } from '../../graph-builder/ir/types.js';
 import { imageTokens } from '../../graph-builder/models/config.js';
-import { type CutLevel, cutLevels, cutMiss, type MissCut } from '../../graph-builder/models/cuts.js';
+import {
+  type CutLevel,
+  cutLevels,
+  cutMiss,
+  type LossGraphs,
+  type MissCut,
+} from '../../graph-builder/models/cuts.js';
 import {
   answerDecoderGraph,
   imageEncoderGraph,
@@ -34,8 +40,13 @@ const MAX_ANSWER_TOKENS = 32;
 const MAX_QUESTION_TOKENS = 35;
 
 /** The forward graph that training differentiates, dropout included. */
-function noisyForward({ config, variant }: Plan, { rate, frozenToo }: Manifest['dropout']): Graph {
-  return applyVariant(lossGraph(config, dropoutRates(variant, rate, frozenToo)), variant, 'training');
+function noisyForward(
+  { config, variant }: Plan,
+  { rate, frozenToo }: Manifest['dropout'],
+  images: 'images' | 'batch' = 'images',
+): Graph {
+  const rates = dropoutRates(variant, rate, frozenToo);
+  return applyVariant(lossGraph(config, rates, images), variant, 'training');
 }
 
 type Form = Pick<Manifest, 'recompute' | 'precision'>;
@@ -98,7 +109,7 @@ type Cuts = ReadonlyMap<CutLevel, MissCut>;
 /** What can be kept of the frozen modules, by level. */
 function cutsOf(plan: Plan, dropout: Manifest['dropout']): Cuts {
   if (plan.parameters.trainable === 0) return new Map();
-  const forward = noisyForward(plan, dropout);
+  const forward: LossGraphs = (images) => noisyForward(plan, dropout, images);
   const found = cutLevels.map((level) => [level, cutMiss(forward, level)] as const);
   return new Map(found.filter((e): e is readonly [CutLevel, MissCut] => e[1] !== undefined));
 }

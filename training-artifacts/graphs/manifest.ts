@@ -4,6 +4,7 @@ import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FileError } from '../../graph-builder/errors.js';
 import type { MissConfig } from '../../graph-builder/models/config.js';
+import { featureOwners } from '../../graph-builder/models/cuts.js';
 import { precisions } from '../../graph-builder/rewrites/half-precision.js';
 import { recomputeModes } from '../../graph-builder/rewrites/recompute.js';
 import { lossNames } from '../../graph-builder/variant/imported.js';
@@ -21,7 +22,7 @@ import {
 } from './manifest-parts.js';
 
 const cut = z.strictObject({
-  per: z.enum(['image', 'question']),
+  per: z.enum(featureOwners),
   /** numbers an item, or a token of it */
   features: z.array(z.strictObject({ name: z.string(), size, perToken: z.boolean() })),
 });
