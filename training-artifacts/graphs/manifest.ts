@@ -11,6 +11,7 @@ import { lossNames } from '../../graph-builder/variant/imported.js';
 import type { Variant } from '../../graph-builder/variant/variant.js';
 import { readJson } from '../files.js';
 import { expandPretrained } from '../weights/pretrained.js';
+import { checkUnchanged } from '../weights/unchanged.js';
 import {
   count,
   graphsSchema,
@@ -159,14 +160,17 @@ export function readManifest(run: string): Manifest {
 /**
  * Path of the base weights of a run. Shipped ones are expanded again if the cache was cleared.
  *
- * @throws {FileError} when the file is missing.
+ * @throws {FileError} when the file is missing or has changed.
  */
 export function weightsPath(
   run: string,
-  { weights: { file, folder, source } }: Pick<Manifest, 'weights'>,
+  { weights: { file, folder, source, sha256 } }: Pick<Manifest, 'weights'>,
 ): string {
   const path = join(isAbsolute(folder) ? folder : resolve(run, folder), file);
-  if (existsSync(path)) return path;
+  if (existsSync(path)) {
+    checkUnchanged(path, sha256);
+    return path;
+  }
   if (source.startsWith('pretrained ')) {
     const expanded = expandPretrained(source.slice('pretrained '.length));
     if (expanded.endsWith(`/${file}`) || expanded.endsWith(`\\${file}`)) return expanded;
