@@ -6,6 +6,7 @@ import { UserError } from '../../graph-builder/errors.js';
 import { differentiate } from '../../graph-builder/gradients/differentiate.js';
 import { quotient } from '../../graph-builder/ir/dim.js';
 import { verify } from '../../graph-builder/ir/graph.js';
+import { leavesLast } from '../../graph-builder/ir/order.js';
 import type { Graph } from '../../graph-builder/ir/types.js';
 import { imageTokens } from '../../graph-builder/models/config.js';
 import {
@@ -58,11 +59,10 @@ const LONG = 400;
 const defaultRecompute = ({ config, variant }: Plan): RecomputeMode =>
   imageTokens(config) >= LONG && variant.modules.visual_encoder.method !== 'frozen' ? 'attention' : 'none';
 
-const withGradients = (forward: Graph, form: Form): Graph =>
-  halfPrecision(
-    recompute(differentiate(forward, { loss: forward.outputs.loss! }), form.recompute),
-    form.precision,
-  );
+const withGradients = (forward: Graph, form: Form): Graph => {
+  const both = differentiate(forward, { loss: forward.outputs.loss! });
+  return leavesLast(halfPrecision(recompute(both, form.recompute), form.precision));
+};
 
 /** Roles of a level's two graphs. */
 export const cutRoles = {
