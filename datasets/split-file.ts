@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { FileError } from '../graph-builder/errors.js';
-import type { Dataset, Question } from './dataset.js';
+import type { Question, ShippedDataset } from './dataset.js';
 import { readJson } from './read-json.js';
 import {
   drawSplit,
@@ -56,7 +56,7 @@ export function makeSplit(
  * @throws {FileError} when the file is missing or damaged, its hash is not that of its lists, a qid is
  *   not of the dataset, or a qid stands in two lists.
  */
-export function loadSplit(dataset: Dataset, name: SplitName): Split {
+export function loadSplit(dataset: ShippedDataset, name: SplitName): Split {
   const path = dataset.splitPath(name);
   const remedy = `restore the file as published; splits are ${splitNames.join(', ')}`;
   const split = readJson(path, splitSchema, remedy);
