@@ -48,13 +48,20 @@ export const questionsSchema = z.array(questionSchema).superRefine((questions, c
   }
 });
 
+/** How places in a file are counted, from 1: rows where several rows share a line, or there are no lines. */
+export type PlaceUnit = 'line' | 'row';
+
 /** A row that cannot be used. */
 export interface BadRow {
   readonly file: string;
-  /** counted from 1; of Parquet the row */
-  readonly line: number;
+  readonly unit: PlaceUnit;
+  readonly at: number;
   readonly reason: string;
 }
+
+/** @example placeOf({ file: 'a.csv', unit: 'line', at: 3 }) // 'a.csv:3' */
+export const placeOf = ({ file, unit, at }: Omit<BadRow, 'reason'>): string =>
+  unit === 'line' ? `${file}:${at}` : `${file} row ${at}`;
 
 export interface Dataset {
   readonly name: string;
@@ -62,7 +69,7 @@ export interface Dataset {
   readonly questions: readonly Question[];
   /** Which columns were read, where the images lie, what was left out: in words, for the reader of a score. */
   readonly notes: readonly string[];
-  /** Rows that `--skip-bad` left out. */
+  /** Rows left out: by `--skip-bad`, or as flaws known of a published set. */
   readonly skipped: readonly BadRow[];
   /** Path of an image file. */
   imagePath(imageId: string): string;

@@ -1,7 +1,14 @@
 /** @file From rows to a data set: every row is checked, and none is dropped without being told. */
 import { basename, isAbsolute, relative } from 'node:path';
 import { FileError } from '../../graph-builder/errors.js';
-import { type BadRow, type Dataset, type Question, questionSchema } from '../dataset.js';
+import {
+  type BadRow,
+  type Dataset,
+  type PlaceUnit,
+  placeOf,
+  type Question,
+  questionSchema,
+} from '../dataset.js';
 import type { ReadContext } from './format.js';
 import { chooseImageFolder, type ImageFolder } from './image-folder.js';
 
@@ -41,24 +48,36 @@ export interface CollectOptions {
 export class Collector {
   readonly notes: string[] = [];
   private readonly questions: Question[] = [];
-  /** of each question */
-  private readonly lines: number[] = [];
+  /** place of each question in its file */
+  private readonly places: number[] = [];
   /** files, and the question that each starts with */
-  private readonly files: { readonly file: string; readonly first: number }[] = [];
+  private readonly files: { readonly file: string; readonly unit: PlaceUnit; readonly first: number }[] = [];
   private readonly qids = new Set<string>();
   private readonly kept = new Map<string, string>();
   private readonly bad: BadRow[] = [];
+  private readonly flaws: BadRow[] = [];
   private badCount = 0;
 
   constructor(private readonly options: CollectOptions) {}
 
-  /** A row that its format could not understand. */
-  reject(file: string, line: number, reason: string): void {
-    this.badCount += 1;
-    if (this.options.context.skipBad || this.bad.length < NAMED) this.bad.push({ file, line, reason });
+  /** The rows that come now are of this file. */
+  begin(file: string, unit: PlaceUnit): void {
+    this.files.push({ file, unit, first: this.questions.length });
   }
 
-  add(file: string, line: number, candidate: Candidate): void {
+  /** A row that cannot be used. */
+  reject(at: number, reason: string, { file, unit } = this.files.at(-1)!): void {
+    this.badCount += 1;
+    if (this.options.context.skipBad || this.bad.length < NAMED) this.bad.push({ file, unit, at, reason });
+  }
+
+  /** A row that the published set is known to have, and that cannot be used. */
+  leaveOut(at: number, reason: string): void {
+    const { file, unit } = this.files.at(-1)!;
+    this.flaws.push({ file, unit, at, reason });
+  }
+
+  add(at: number, candidate: Candidate): void {
     const row = Object.fromEntries(
       Object.entries(candidate)
         .map(([key, value]) => [key, this.clean(key as keyof Question, value)])
@@ -66,18 +85,17 @@ export class Collector {
     );
     const parsed = questionSchema.safeParse(row);
     if (!parsed.success) {
-      this.reject(file, line, reasonOf(parsed.error));
+      this.reject(at, reasonOf(parsed.error));
       return;
     }
     const { qid } = parsed.data;
     if (this.qids.has(qid)) {
-      this.reject(file, line, `qid ${qid} stands in an earlier row, too`);
+      this.reject(at, `qid ${qid} stands in an earlier row, too`);
       return;
     }
     this.qids.add(qid);
-    if (this.files.at(-1)?.file !== file) this.files.push({ file, first: this.questions.length });
     this.questions.push(parsed.data);
-    this.lines.push(line);
+    this.places.push(at);
   }
 
   /** @throws {FileError} when rows are bad and are not to be skipped, or none is left. */
@@ -90,13 +108,14 @@ export class Collector {
     if (this.badCount > 0 && !context.skipBad) throw this.badRowsError(where, missing, images, ids.size);
     if (questions.length === 0)
       throw new FileError('no row is left', where, 'give a table that has questions');
-    const skipped = this.bad.length > 0 ? [`${this.bad.length} bad rows were left out`] : [];
+    const skipped = [...this.flaws, ...this.bad];
+    const note = skipped.length > 0 ? [`${skipped.length} rows were left out: they cannot be used`] : [];
     return {
       name,
       licence,
       questions,
-      notes: [...this.notes, `images in ${basename(images.root)}/`, ...skipped],
-      skipped: this.bad,
+      notes: [...this.notes, `images in ${basename(images.root)}/`, ...note],
+      skipped,
       imagePath: (imageId) => images.path(imageId),
     };
   }
@@ -122,8 +141,8 @@ export class Collector {
   private withImages(missing: ReadonlySet<string>, { root }: ImageFolder): Question[] {
     return this.questions.filter(({ imageId }, i) => {
       if (!missing.has(imageId)) return true;
-      const { file } = this.files.findLast(({ first }) => first <= i)!;
-      this.reject(file, this.lines[i]!, `image ${imageId} is not in ${root}`);
+      const file = this.files.findLast(({ first }) => first <= i)!;
+      this.reject(this.places[i]!, `image ${imageId} is not in ${root}`, file);
       return false;
     });
   }
@@ -142,12 +161,11 @@ export class Collector {
         'name their folder with --image-root, or leave their rows out with --skip-bad',
       );
     }
-    const rows = this.bad.map(({ file, line, reason }) => `\n  ${file}:${line}: ${reason}`);
+    const rows = this.bad.map((row) => `\n  ${placeOf(row)}: ${row.reason}`);
     const more = this.badCount > rows.length ? `\n  and ${this.badCount - rows.length} more` : '';
-    const [{ file, line }] = this.bad as [BadRow];
     return new FileError(
       `${this.badCount} ${this.badCount === 1 ? 'row' : 'rows'} cannot be used:${rows.join('')}${more}`,
-      this.badCount === 1 ? `${file}:${line}` : where,
+      this.badCount === 1 ? placeOf(this.bad[0]!) : where,
       'correct them, or leave them out with --skip-bad',
     );
   }

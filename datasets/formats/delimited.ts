@@ -44,7 +44,10 @@ class Table {
     const twice = header.find((name, c) => name !== '' && header.indexOf(name) !== c);
     if (twice) throw new FileError(`two columns are named '${twice}'`, where, 'rename one of them');
     this.header = header;
-    this.sink.columns(header.filter((name) => name !== ''));
+    this.sink.begin(
+      header.filter((name) => name !== ''),
+      'line',
+    );
   }
 
   end(): void {

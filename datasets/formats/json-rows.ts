@@ -56,11 +56,13 @@ async function listRows(file: string, sink: RowSink): Promise<void> {
     throw new FileError(what, file, remedy, { cause: error });
   }
   if (!Array.isArray(rows)) throw new FileError('the file is no list of rows', file, remedy);
-  sink.columns(columnsOf(rows));
   const lines = elementLines(text);
+  const unit = new Set(lines).size === rows.length ? 'line' : 'row';
+  sink.begin(columnsOf(rows), unit);
   for (const [i, row] of rows.entries()) {
-    if (isObject(row)) sink.row(lines[i]!, row);
-    else sink.bad(lines[i]!, NO_OBJECT);
+    const at = unit === 'line' ? lines[i]! : i + 1;
+    if (isObject(row)) sink.row(at, row);
+    else sink.bad(at, NO_OBJECT);
   }
 }
 
@@ -88,7 +90,7 @@ async function lineRows(file: string, sink: RowSink): Promise<void> {
     else sink.bad(line, row === undefined ? 'the line is not JSON' : NO_OBJECT);
   };
   const release = () => {
-    sink.columns(columnsOf(waiting!.map(([, row]) => row)));
+    sink.begin(columnsOf(waiting!.map(([, row]) => row)), 'line');
     for (const row of waiting!) give(row);
     waiting = undefined;
   };

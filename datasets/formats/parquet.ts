@@ -38,7 +38,10 @@ export const parquetRows: RowReader = async (file, sink) => {
   const columns = parquetSchema(metadata).children;
   const image = columns.find(isImage);
   if (image) throw embeddedError(file, image.element.name);
-  sink.columns(columns.map((c) => c.element.name));
+  sink.begin(
+    columns.map((c) => c.element.name),
+    'row',
+  );
   const total = Number(metadata.num_rows);
   for (let rowStart = 0; rowStart < total; rowStart += ROWS_AT_ONCE) {
     const rowEnd = Math.min(total, rowStart + ROWS_AT_ONCE);

@@ -1,6 +1,7 @@
 /** @file Rows of a table file, whatever its form. */
 import { extname } from 'node:path';
 import { FileError } from '../../graph-builder/errors.js';
+import type { PlaceUnit } from '../dataset.js';
 import { delimitedRows } from './delimited.js';
 import { jsonRows } from './json-rows.js';
 import { parquetRows } from './parquet.js';
@@ -10,10 +11,11 @@ export type Values = Readonly<Record<string, unknown>>;
 /** Takes rows one by one: no form needs the whole file in memory but a JSON list. */
 export interface RowSink {
   /** Called once, before the first row. */
-  columns(names: readonly string[]): void;
-  row(line: number, values: Values): void;
+  begin(columns: readonly string[], unit: PlaceUnit): void;
+  /** @param at place, from 1 */
+  row(at: number, values: Values): void;
   /** A row that is no row. */
-  bad(line: number, reason: string): void;
+  bad(at: number, reason: string): void;
 }
 
 export type RowReader = (file: string, sink: RowSink) => Promise<void>;

@@ -66,14 +66,15 @@ export const slake: DataFormat = {
     for (const list of listsOf(source)) {
       const file = inSource(source, list);
       await readRows(file, {
-        columns: () => {},
-        row: (line, values) => {
+        begin: (_, unit) => collector.begin(file, unit),
+        row: (at, values) => {
           // the splits share images across languages: they must not be mixed
-          if (values.q_lang === undefined || values.q_lang === language)
-            collector.add(file, line, toCandidate(values, setOfName(list)));
-          else others += 1;
+          if (values.q_lang !== undefined && values.q_lang !== language) others += 1;
+          else if (values.answer === '')
+            collector.leaveOut(at, `qid ${values.qid} is published without answer`);
+          else collector.add(at, toCandidate(values, setOfName(list)));
         },
-        bad: (line, reason) => collector.reject(file, line, reason),
+        bad: (at, reason) => collector.reject(at, reason),
       });
     }
     collector.notes.push(`SLAKE, questions in ${language}; ${others} in other languages are left out`);

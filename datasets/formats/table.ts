@@ -65,17 +65,18 @@ class TableReader {
   async read(): Promise<void> {
     const { file, context, collector } = this;
     await readRows(file, {
-      columns: (present) => {
+      begin: (present, unit) => {
+        collector.begin(file, unit);
         this.columns = findColumns(present, context, file);
         const note = `columns: ${columnsInWords(this.columns)}`;
         if (!collector.notes.includes(note)) collector.notes.push(note);
       },
-      row: (line, values) => {
+      row: (at, values) => {
         const candidate = this.candidate(values);
-        if (typeof candidate === 'string') collector.reject(file, line, candidate);
-        else collector.add(file, line, candidate);
+        if (typeof candidate === 'string') collector.reject(at, candidate);
+        else collector.add(at, candidate);
       },
-      bad: (line, reason) => collector.reject(file, line, reason),
+      bad: (at, reason) => collector.reject(at, reason),
     });
   }
 

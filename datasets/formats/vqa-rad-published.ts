@@ -39,14 +39,14 @@ export const vqaRadPublished: DataFormat = {
     for (const list of listsOf(source)) {
       const file = inSource(source, list);
       await readRows(file, {
-        columns: () => {},
-        row: (line, values) => {
+        begin: (_, unit) => collector.begin(file, unit),
+        row: (at, values) => {
           const { row, set } = parted(values, list);
           const parsed = publishedRowSchema.safeParse(row);
-          if (parsed.success) collector.add(file, line, cleanRow(parsed.data, set));
-          else collector.reject(file, line, reasonOf(parsed.error));
+          if (parsed.success) collector.add(at, cleanRow(parsed.data, set));
+          else collector.reject(at, reasonOf(parsed.error));
         },
-        bad: (line, reason) => collector.reject(file, line, reason),
+        bad: (at, reason) => collector.reject(at, reason),
       });
     }
     collector.notes.push('VQA-RAD; blanks, types and spelling of kinds made uniform, no wording changed');
