@@ -26,14 +26,16 @@ export interface SplitOptions {
 const TEST_SHARE = 0.2;
 const VALIDATION_SHARE = 0.1;
 
-/** Wording of a question without case, blanks and punctuation: equal for questions that read alike. */
+/** A text without case, blanks and punctuation: equal for questions that read alike. */
+export const wordsOf = (text: string): string =>
+  text
+    .toLowerCase()
+    .match(/[\p{L}\p{N}]+/gu)
+    ?.join(' ') ?? '';
+
+/** Image and wording: equal for questions that ask the same of an image. */
 export const wordingOf = ({ imageId, question }: Pick<Question, 'imageId' | 'question'>): string =>
-  `${imageId} ${
-    question
-      .toLowerCase()
-      .match(/[\p{L}\p{N}]+/gu)
-      ?.join(' ') ?? ''
-  }`;
+  `${imageId} ${wordsOf(question)}`;
 
 /** Code unit order: the same on every machine and in every language. */
 export const sorted = (words: Iterable<string>): string[] => [...words].sort((a, b) => (a < b ? -1 : 1));
