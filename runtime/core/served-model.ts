@@ -1,13 +1,14 @@
 /** @file A base with any number of adapters, ready to answer: in Node and in a browser. */
 import type { MissConfig } from '../../graph-builder/models/config.js';
-import { servedTensors, type Variant } from '../../graph-builder/variant/variant.js';
+import type { Variant } from '../../graph-builder/variant/variant.js';
 import { fitAdapter } from '../../training-artifacts/adapters/fit-adapter.js';
 import type { Adapter } from '../../training-artifacts/adapters/stored-adapter.js';
 import type { StoredWeights } from '../../training-artifacts/graphs/model-bytes.js';
 import { type ServingRole, servingModel } from '../../training-artifacts/graphs/serving.js';
 import { Answerer, type InferenceSessions } from './answerer.js';
 import { ImageStates } from './image-states.js';
-import { type Feeds, float32, type Session, type Tensor } from './session.js';
+import { servedFeeds } from './served-feeds.js';
+import type { Session, Tensor } from './session.js';
 
 /** What a served model stands on. */
 export interface ServedBase {
@@ -90,7 +91,7 @@ export class ServedModel {
   async loadAdapter(label: string, adapter: Adapter, where = label): Promise<LoadedAdapter> {
     const { config } = this.base;
     const variant = fitAdapter(adapter, config, where);
-    const feeds = feedsOf(adapter, variant, config);
+    const feeds = servedFeeds(adapter.tensors, variant, config.textHeads);
     const before = new Set(this.opened);
     const opened: Opened[] = [];
     const user = {};
@@ -160,10 +161,4 @@ export class ServedModel {
       await session?.release();
     }
   }
-}
-
-/** Trained tensors as the serving graphs take them, e.g. with alpha/rank folded into lora_B. */
-function feedsOf({ tensors }: Adapter, variant: Variant, { textHeads }: MissConfig): Feeds {
-  const served = servedTensors(tensors, variant, textHeads);
-  return Object.fromEntries([...served].map(([name, { shape, data }]) => [name, float32(data, shape)]));
 }

@@ -27,11 +27,10 @@ import { sha256 } from '../weights/pretrained.js';
 import { type BaseWeights, baseWeights, locateWeights } from './base-weights.js';
 import { type GraphRole, graphFiles, type Manifest } from './manifest.js';
 import { modelBytes } from './model-bytes.js';
-import { type BuildOptions, type Plan, planVariant } from './plan.js';
+import { type BuildOptions, MAX_QUESTION_TOKENS, type Plan, planVariant } from './plan.js';
 import { servingGraph, servingRoles } from './serving.js';
 
 const MAX_ANSWER_TOKENS = 32;
-const MAX_QUESTION_TOKENS = 35;
 
 /** The forward graph that training differentiates, dropout included. */
 function noisyForward(
