@@ -25,7 +25,7 @@ const readers: Partial<Record<SafetensorsDType, (bytes: ArrayBuffer) => Float32A
 export function storedFloats(dtype: SafetensorsDType, bytes: Uint8Array, where: string): Float32Array {
   const read = readers[dtype];
   if (!read) throw new FileError(`${dtype} numbers are no weights`, where, 'check the file');
-  const values = read(bytes.slice().buffer);
+  const values = read(new Uint8Array(bytes).buffer); // a Buffer's slice would share memory
   const bad = values.findIndex((v) => !Number.isFinite(v));
   if (bad < 0) return values;
   throw new FileError(
