@@ -39,11 +39,16 @@ export interface Evaluation {
   readonly seconds: number;
 }
 
-/** Answers and scores; also returns which answers are right, in the order of the questions. */
+/** Answers and scores; also returns the answers and which are right, in the order of the questions. */
 export async function evaluateRun(
   run: string,
   options: EvaluateOptions,
-): Promise<{ evaluation: Evaluation; questions: readonly Question[]; correct: boolean[] }> {
+): Promise<{
+  evaluation: Evaluation;
+  questions: readonly Question[];
+  answers: string[];
+  correct: boolean[];
+}> {
   const started = performance.now();
   const { manifest, answerer } = await openRun(run, options.checkpoint, options.threads);
   const data = await loadData({
@@ -105,5 +110,5 @@ export async function evaluateRun(
     seconds: (performance.now() - started) / 1000,
   };
   writeJson(join(folder, `${name}.json`), evaluation);
-  return { evaluation, questions, correct };
+  return { evaluation, questions, answers: predictions.map((p) => p.answer), correct };
 }

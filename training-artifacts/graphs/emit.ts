@@ -16,16 +16,8 @@ import {
   type LossGraphs,
   type MissCut,
 } from '../../graph-builder/models/cuts.js';
-import {
-  answerDecoderGraph,
-  imageEncoderGraph,
-  logitsGraph,
-  lossGraph,
-  questionEncoderGraph,
-  REFERENCE_DROPOUT,
-} from '../../graph-builder/models/miss.js';
+import { logitsGraph, lossGraph, REFERENCE_DROPOUT } from '../../graph-builder/models/miss.js';
 import { adamWConstants, adamWGraph, type OptimizedShape } from '../../graph-builder/models/optimizer.js';
-import { writeOnnx } from '../../graph-builder/onnx/write.js';
 import { halfPrecision } from '../../graph-builder/rewrites/half-precision.js';
 import { type RecomputeMode, recompute } from '../../graph-builder/rewrites/recompute.js';
 import { applyVariant, dropoutRates } from '../../graph-builder/variant/variant.js';
@@ -35,10 +27,11 @@ import { ORT_TRAINING, writeOrtTraining } from '../ort-training/write.js';
 import { sha256 } from '../weights/pretrained.js';
 import { type BaseWeights, baseWeights, locateWeights } from './base-weights.js';
 import { type GraphRole, graphFiles, type Manifest } from './manifest.js';
-import { type BuildOptions, type Plan, planVariant } from './plan.js';
+import { modelBytes } from './model-bytes.js';
+import { type BuildOptions, MAX_QUESTION_TOKENS, type Plan, planVariant } from './plan.js';
+import { servingGraph, servingRoles } from './serving.js';
 
 const MAX_ANSWER_TOKENS = 32;
-const MAX_QUESTION_TOKENS = 35;
 
 /** The forward graph that training differentiates, dropout included. */
 function noisyForward(
@@ -85,7 +78,7 @@ function graphsOf(
   form: Form,
 ): Partial<Record<GraphRole, () => Graph>> {
   const { config, variant, adapted, parameters } = plan;
-  const serving = (make: (c: typeof config) => Graph) => () => applyVariant(make(config), variant, 'serving');
+  const serving = servingRoles.map((role) => [role, () => servingGraph(role, config, variant)] as const);
   const cutGraphs = [...cuts].flatMap(([level, { frozen, rest }]) => [
     [cutRoles[level].frozen, () => frozen] as const,
     [cutRoles[level].training, () => withGradients(rest, form)] as const,
@@ -97,9 +90,7 @@ function graphsOf(
     }),
     evaluation: () => adapted,
     forward: () => applyVariant(logitsGraph(config), variant, 'evaluation'),
-    imageEncoder: serving(imageEncoderGraph),
-    questionEncoder: serving(questionEncoderGraph),
-    answerDecoder: serving(answerDecoderGraph),
+    ...Object.fromEntries(serving),
     ...Object.fromEntries(cutGraphs),
   };
 }
@@ -243,7 +234,7 @@ export function emitPlan(
 }
 
 function writeRun(plan: Plan, options: BuildOptions, folder: string, found: BaseWeights): Manifest {
-  const weights = locateWeights(found.path, plan.base.parameters);
+  const weights = locateWeights(found.path, plan.base.parameters, found.types);
   const base = options.selfContained ? { ...found, path: copyInto(folder, found.path) } : found;
   const dropout = {
     rate: options.moduleDropout ?? REFERENCE_DROPOUT,
@@ -258,7 +249,7 @@ function writeRun(plan: Plan, options: BuildOptions, folder: string, found: Base
   for (const [role, make] of Object.entries(graphsOf(plan, dropout, cuts, form))) {
     const graph = verify(make());
     const file = graphFiles[role as GraphRole];
-    const bytes = writeOnnx(graph, { name: role, weights: (p) => weights.get(p.name)! });
+    const bytes = modelBytes(graph, role, weights);
     writeAtomic(join(folder, file), bytes);
     const hash = createHash('sha256').update(bytes).digest('hex');
     graphs[role] = {
