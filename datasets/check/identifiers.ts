@@ -56,3 +56,6 @@ export function identifierIn(path: string): string | undefined {
   }
   return undefined;
 }
+
+/** A name for messages: one that looks like a patient's is not repeated. */
+export const safeName = (path: string): string => (identifierIn(path) ? shapeOf(path) : path);
