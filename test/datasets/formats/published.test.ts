@@ -96,7 +96,9 @@ describe('SLAKE', () => {
     );
     const { questions, skipped } = await openDataset(copy, { skipBad: true });
     expect(new Set(questions.map((q) => q.imageId))).toEqual(new Set(['xmlab1/source.jpg']));
-    const gone = rows.filter((r) => r.q_lang === 'en' && r.answer !== '' && !r.img_name.startsWith('xmlab1/'));
+    const gone = rows.filter(
+      (r) => r.q_lang === 'en' && r.answer !== '' && !r.img_name.startsWith('xmlab1/'),
+    );
     const named = skipped.filter((row) => /image xmlab\d+\/source\.jpg is not in/.test(row.reason));
     expect(named).toHaveLength(gone.length);
   });
