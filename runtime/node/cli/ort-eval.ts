@@ -1,9 +1,9 @@
 /** @file `ort-eval`: score a run. */
-import cliProgress from 'cli-progress';
 import type { Argv } from 'yargs';
 import { UserError } from '../../../graph-builder/errors.js';
 import { absolute, DATA, readFlags } from './data/read-flags.js';
 import { checkCount, defineCommand } from './main.js';
+import { type ProgressBar, progressBar } from './progress-bar.js';
 
 const options = (y: Argv) =>
   y
@@ -45,23 +45,7 @@ export function checkBeams(beams: number): number {
 }
 
 /** A bar on standard error, if that is a terminal. */
-export function answerBar(): { update: (done: number, total: number) => void; stop: () => void } {
-  if (!process.stderr.isTTY) return { update: () => {}, stop: () => {} };
-  const bar = new cliProgress.SingleBar({
-    format: 'answering {bar} {value}/{total}  ETA {eta_formatted}',
-    stream: process.stderr,
-    clearOnComplete: true,
-  });
-  let started = false;
-  return {
-    update: (done, total) => {
-      if (!started) bar.start(total, 0);
-      started = true;
-      bar.update(done);
-    },
-    stop: () => bar.stop(),
-  };
-}
+export const answerBar = (): ProgressBar => progressBar('answering');
 
 /** `ort-eval`: open, closed and overall accuracy of a run. */
 export const ortEval = defineCommand({
