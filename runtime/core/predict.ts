@@ -12,7 +12,9 @@ const BATCH = 32;
 export interface Prediction {
   readonly qid: string;
   readonly answer: string;
-  /** exp(Σ log p) of the answer's tokens */
+  /** its tokens after the prompt, the end token included where there is one */
+  readonly answerIds: readonly number[];
+  /** exp(Σ log p) of the answer's tokens, the end token included: the model's confidence in this very answer */
   readonly probability: number;
   readonly beams: readonly {
     readonly answer: string;
@@ -82,6 +84,7 @@ export async function predict(
       predictions.set(batch[i]!.qid, {
         qid: batch[i]!.qid,
         answer: best.answer,
+        answerIds: answers[i]!,
         probability: best.probability,
         beams: described,
         ...(tempered && { tempered: tempered[i]! }),

@@ -152,7 +152,7 @@ export async function evaluateRun(
   const fingerprint = opened.fingerprint();
   // it was fitted on validation: there it would flatter itself; and on answers that were written, not chosen
   const applies = on === 'test' && options.candidates === undefined;
-  const calibration = applies ? readCalibration(run, fingerprint) : undefined;
+  const calibration = applies ? readCalibration(run, () => fingerprint) : undefined;
   const asked = { ...options, ...(calibration && { temperatures: [calibration.temperature] }) };
   const { predictions, candidates } = await answerQuestions(asking, questions, asked);
   const rows = answeredRows(questions, predictions);

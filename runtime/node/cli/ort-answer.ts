@@ -1,7 +1,10 @@
 /** @file `ort-answer`: one question about one image. */
 import type { Argv } from 'yargs';
+import type { DeletionTest } from '../../core/explain.js';
+import type { OneAnswer } from '../answer-one.js';
+import { checkBeams, checkExplain, rankOptions } from './eval/flags.js';
 import { checkCount, defineCommand, formatTable, NOTICE } from './main.js';
-import { checkBeams } from './ort-eval.js';
+import { percent } from './scores-table.js';
 
 const options = (y: Argv) =>
   y
@@ -19,12 +22,85 @@ const options = (y: Argv) =>
         'auto (best, else last, else the untrained base), base, or a file in checkpoint/: best, last, e.g. step-000120',
     })
     .option('beams', { type: 'number', default: 3, describe: 'beams, 1 to 8' })
+    .option('mode', {
+      choices: ['generate', 'rank'] as const,
+      default: 'generate' as const,
+      describe: 'rank: choose from --candidates by likelihood instead of writing an answer',
+    })
+    .option('candidates', {
+      type: 'string',
+      describe: 'with --mode rank: a file of answers (a line each, or a JSON list), or train',
+    })
+    .option('top-k', {
+      type: 'number',
+      default: 128,
+      describe: 'with --mode rank: candidates scored in full, those with the likeliest first tokens',
+    })
+    .option('explain', {
+      type: 'string',
+      describe:
+        'write a heat map of where the answer comes from; default explanation.png, and a .json beside it',
+    })
+    .option('hide', {
+      type: 'number',
+      default: 0.2,
+      describe: 'with --explain: share of the patches that the deletion test hides',
+    })
+    .option('draws', {
+      type: 'number',
+      default: 40,
+      describe: 'with --explain: random choices of patches to compare with',
+    })
+    .option('seed', { type: 'number', default: 0, describe: 'with --explain: of these choices' })
     .option('threads', { type: 'number', describe: 'threads inside an operator' })
     .option('json', { type: 'boolean', default: false, describe: 'print the answer as JSON' })
     .example(
       '$0 --image scan.png --question "Is there a pleural effusion?"',
       'the answer, its probability and the runners-up',
-    );
+    )
+    .example('$0 --image scan.png --question "Is this a CT?" --explain heat.png', 'with a heat map');
+
+const losses = (name: string, { lost, lostAtRandom, low, high, p }: DeletionTest): string[] => [
+  name,
+  percent(lost),
+  percent(lostAtRandom),
+  `${percent(low)} to ${percent(high)}`,
+  p.toFixed(3),
+];
+
+function explanationText({ png, json, deletion }: NonNullable<OneAnswer['explanation']>): string {
+  const { gradient, attention } = deletion;
+  const { patches, draws } = gradient;
+  const faithful = gradient.p <= 0.05;
+  return [
+    `heat map ${png}, numbers ${json}`,
+    `\npoints of probability lost when the ${patches} hottest patches are hidden, and ${draws} times ${patches} random ones:`,
+    formatTable([
+      ['map', 'hottest', 'random', '95% of draws', 'p'],
+      losses('gradient-weighted', gradient),
+      losses('attention', attention),
+    ]),
+    faithful
+      ? 'here the gradient-weighted map names patches that the answer depends on'
+      : 'here the gradient-weighted map does no better than chance: do not read it as a reason',
+  ].join('\n');
+}
+
+function answerText({ answer, probability, calibrated, abstains, beams, explanation }: OneAnswer): string {
+  const sure = [
+    `probability ${percent(probability)}%`,
+    ...(calibrated === undefined ? [] : [`calibrated ${percent(calibrated)}%`]),
+  ].join(', ');
+  const notSure =
+    'ABSTAINS: below the confidence that validation asks for; the answer is not to be relied on';
+  return [
+    `${answer}  (${sure})`,
+    ...(abstains ? [notSure] : []),
+    `\n${formatTable([['beam', '%'], ...beams.map((b) => [b.answer || '(nothing)', percent(b.probability)])])}`,
+    ...(explanation ? [`\n${explanationText(explanation)}`] : []),
+    `\n${NOTICE}`,
+  ].join('\n');
+}
 
 /** `ort-answer`: the answer with its probability and the runner-up beams. */
 export const ortAnswer = defineCommand({
@@ -35,6 +111,7 @@ export const ortAnswer = defineCommand({
     const { answerOne } = await import('../answer-one.js');
     const run = flags.run ?? newestRun();
     const { image, question, checkpoint } = flags;
+    const explain = checkExplain(flags);
     const threads = checkCount(flags.threads, '--threads');
     const result = await answerOne(run, {
       image,
@@ -42,15 +119,9 @@ export const ortAnswer = defineCommand({
       checkpoint,
       beams: checkBeams(flags.beams),
       ...(threads && { threads }),
+      ...rankOptions(flags),
+      ...(explain && { explain }),
     });
-    if (flags.json) return console.log(JSON.stringify({ ...result, notice: NOTICE }));
-    console.log(`${result.answer}  (probability ${(100 * result.probability).toFixed(1)}%)\n`);
-    console.log(
-      formatTable([
-        ['beam', '%'],
-        ...result.beams.map((b) => [b.answer || '(nothing)', (100 * b.probability).toFixed(1)]),
-      ]),
-    );
-    console.log(`\n${NOTICE}`);
+    console.log(flags.json ? JSON.stringify({ ...result, notice: NOTICE }) : answerText(result));
   },
 });

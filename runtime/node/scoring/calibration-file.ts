@@ -44,9 +44,10 @@ export const writeCalibration = (run: string, calibration: CalibrationFile): voi
 /**
  * The calibration of a run, if it has one of these weights.
  *
+ * @param fingerprint of the weights that answer; asked for only if there is a calibration.
  * @throws {FileError} when the file is damaged.
  */
-export function readCalibration(run: string, fingerprint: string): CalibrationFile | undefined {
+export function readCalibration(run: string, fingerprint: () => string): CalibrationFile | undefined {
   const path = calibrationPath(run);
   if (!existsSync(path)) return undefined;
   const parsed = calibrationSchema.safeParse(readJson(path));
@@ -54,7 +55,7 @@ export function readCalibration(run: string, fingerprint: string): CalibrationFi
     const what = `not a calibration: ${parsed.error.issues[0]!.message}`;
     throw new FileError(what, path, 'delete it, or make it again: ort-eval --calibrate');
   }
-  return parsed.data.fingerprint === fingerprint ? parsed.data : undefined;
+  return parsed.data.fingerprint === fingerprint() ? parsed.data : undefined;
 }
 
 /** Whether an answer is below the threshold; never, where no threshold keeps the risk (nothing is safe: see `threshold`). */

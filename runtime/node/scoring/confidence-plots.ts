@@ -59,7 +59,7 @@ export function reliabilitySpec(confidence: Confidences): TopLevelSpec {
     ...common,
     title: {
       text: 'Reliability',
-      subtitle: 'dashed: confidence means what it says · area: answers in a bin',
+      subtitle: ['dashed: confidence means what it says', 'area of a point: answers in the bin'],
     },
     width: SIDE,
     height: SIDE,
@@ -102,7 +102,7 @@ export function riskCoverageSpec(confidence: Confidences, abstainBelow?: number 
     x: percentAxis('coverage', 'Questions answered (%)'),
     y: percentAxis('risk', 'Wrong among these (%)'),
   };
-  const subtitle = `the most confident first${chosen ? ' · dot: threshold of validation' : ''}`;
+  const subtitle = ['the most confident first', ...(chosen ? ['dot: threshold of validation'] : [' '])];
   return {
     ...common,
     title: { text: 'Risk and coverage', subtitle },

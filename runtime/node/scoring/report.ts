@@ -99,7 +99,7 @@ async function confidencePart({ confidence, abstaining, scores }: Evaluation): P
   return `<h2>Confidence</h2>
 <div class="plots"><figure>${reliability}</figure><figure>${riskCoverage}</figure></div>
 <p>${escapeHtml(said)}</p>
-${htmlTable('', [['', 'calibration error %', 'AURC %', 'least possible'], ...rows])}`;
+${htmlTable('Calibration error, and risk over all coverages', [['', 'calibration error %', 'AURC %', 'least possible'], ...rows])}`;
 }
 
 async function errorCard(row: AnsweredRow, imagePath: (imageId: string) => string): Promise<string> {

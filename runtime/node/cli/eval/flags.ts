@@ -2,6 +2,7 @@
 import cliProgress from 'cli-progress';
 import { type MeasureName, measureNames } from '../../../../datasets/scoring/measure.js';
 import { UserError } from '../../../../graph-builder/errors.js';
+import type { DeletionOptions } from '../../../core/explain.js';
 import { checkCount } from '../main.js';
 import type { EvalFlags } from '../ort-eval.js';
 
@@ -94,3 +95,19 @@ export function askOptions(flags: EvalFlags) {
 
 export const measuresOf = ({ metrics }: EvalFlags): readonly MeasureName[] =>
   (metrics as MeasureName[] | undefined) ?? measureNames;
+
+/** The explanation that `ort-answer` was asked for. @throws {UserError} for a file or numbers that do not fit. */
+export function checkExplain(flags: {
+  readonly explain?: string | undefined;
+  readonly hide: number;
+  readonly draws: number;
+  readonly seed: number;
+}): (DeletionOptions & { readonly png: string }) | undefined {
+  const { explain, hide, seed } = flags;
+  if (explain === undefined) return undefined;
+  const png = explain === '' ? 'explanation.png' : explain;
+  if (!/\.png$/i.test(png)) throw new UserError(`'${png}' is no PNG`, '--explain', 'end the name with .png');
+  if (!(hide > 0 && hide < 1))
+    throw new UserError(`a share of ${hide}`, '--hide', 'give a share between 0 and 1, e.g. 0.2');
+  return { png, share: hide, draws: checkCount(flags.draws, '--draws', 20), seed };
+}
