@@ -83,7 +83,7 @@ export async function explanationPng(
     number,
     number,
   ];
-  const { data } = resizeImage(image, w, h);
+  const { data } = resizeImage(image, h, w);
   const width = 3 * w + 4 * GAP;
   const height = h + TITLE + LEGEND;
   const panels = [data, overlay(data, w, h, gradient), overlay(data, w, h, attention)];
@@ -97,6 +97,7 @@ export async function explanationPng(
   );
   return sharp({ create: { width, height, channels: 3, background: '#ffffff' } })
     .composite([...layers, { input: captions(width, height, w), left: 0, top: 0 }])
+    .removeAlpha()
     .png()
     .toBuffer();
 }

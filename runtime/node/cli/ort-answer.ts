@@ -71,7 +71,7 @@ const losses = (name: string, { lost, lostAtRandom, low, high, p }: DeletionTest
 function explanationText({ png, json, deletion }: NonNullable<OneAnswer['explanation']>): string {
   const { gradient, attention } = deletion;
   const { patches, draws } = gradient;
-  const faithful = gradient.p <= 0.05;
+  const faithful = gradient.p <= 0.05 && gradient.lost > 0;
   return [
     `heat map ${png}, numbers ${json}`,
     `\npoints of probability lost when the ${patches} hottest patches are hidden, and ${draws} times ${patches} random ones:`,
@@ -109,17 +109,19 @@ export const ortAnswer = defineCommand({
   handler: async (flags) => {
     const { newestRun } = await import('../runs.js');
     const { answerOne } = await import('../answer-one.js');
-    const run = flags.run ?? newestRun();
     const { image, question, checkpoint } = flags;
     const explain = checkExplain(flags);
+    const rank = rankOptions(flags);
+    const beams = checkBeams(flags.beams);
     const threads = checkCount(flags.threads, '--threads');
+    const run = flags.run ?? newestRun();
     const result = await answerOne(run, {
       image,
       question,
       checkpoint,
-      beams: checkBeams(flags.beams),
+      beams,
       ...(threads && { threads }),
-      ...rankOptions(flags),
+      ...rank,
       ...(explain && { explain }),
     });
     console.log(flags.json ? JSON.stringify({ ...result, notice: NOTICE }) : answerText(result));

@@ -16,10 +16,10 @@ const calibrationText = ({ n, temperature, before, after, abstain }: Calibration
 export async function scoreRun(flags: EvalFlags): Promise<void> {
   const { newestRun } = await import('../../runs.js');
   const { evaluateRun } = await import('../../evaluate.js');
-  const run = flags.run ?? newestRun();
   const measures = measuresOf(flags);
   const bar = answerBar();
   const options = { ...askOptions(flags), onProgress: bar.update };
+  const run = flags.run ?? newestRun();
   if (flags.calibrate) {
     const { calibrateRun } = await import('../../scoring/calibrate.js');
     const calibration = await calibrateRun(run, options, flags.abstainRisk);
