@@ -1,6 +1,7 @@
 /** @file `ort-weights import`: weights of other programs as a base for `build-graph --weights`. */
 import type { Argv } from 'yargs';
 import { normalisationNames } from '../../../../datasets/images/normalise.js';
+import { moduleNames, moduleOf } from '../../../../graph-builder/models/config.js';
 import type {
   ImportPlan,
   LeftTensor,
