@@ -10,7 +10,7 @@ export const layouts: readonly Layout[] = [hfBlip, miss, bert, hfVit, timmVit];
 
 /** What trainers wrap a state dict in. */
 const WRAPPERS =
-  /^(?:(?:model|model_state|model_state_dict|state_dict|module|net|network|params|backbone|encoder|vit|vision_model|0\.auto_model)\.)*$/;
+  /^(?:(?:model|model_state|model_state_dict|state_dict|module|net|network|params|backbone|encoder|vision_model|0\.auto_model)\.)*$/;
 
 export interface Detected {
   readonly layout: Layout;

@@ -58,7 +58,7 @@ const hfLeaves: Readonly<Record<string, readonly [file: string, module: string]>
   'mlp.fc2': ['output.dense', 'mlp.fc2'],
 };
 
-function hfRecipes(target: string): readonly Recipe[] {
+function plainHfRecipes(target: string): readonly Recipe[] {
   const name = inEncoder(target);
   if (name === undefined) return [];
   if (Object.hasOwn(hfRoots, name)) return [[hfRoots[name]!]];
@@ -74,9 +74,15 @@ function hfRecipes(target: string): readonly Recipe[] {
   return [[`${old}.${file}.${leaf}`], [`layers.${layer}.${module}.${leaf}`]];
 }
 
+/** ViTModel alone, and beside a classifier. */
+const hfRecipes = (target: string): readonly Recipe[] => {
+  const plain = plainHfRecipes(target);
+  return [...plain, ...plain.map((names) => names.map((name) => `vit.${name}`))];
+};
+
 export const hfVit: Layout = {
   name: 'HF ViT',
-  signatures: ['embeddings.patch_embeddings.projection.weight'],
+  signatures: [hfRoots['patch_embed.proj.weight']!, `vit.${hfRoots['patch_embed.proj.weight']}`],
   recipes: hfRecipes,
   tied: () => undefined,
   normalisationHint: HINT,
