@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { UserError } from '../../graph-builder/errors.js';
 import { moduleOf } from '../../graph-builder/models/config.js';
+import { lossGraph } from '../../graph-builder/models/miss.js';
 import type { AdapterTensor } from '../../graph-builder/rewrites/adapter-method.js';
 import { methodOf } from '../../graph-builder/rewrites/methods.js';
 import { adaptersOf, type Variant } from '../../graph-builder/variant/variant.js';
@@ -61,8 +62,39 @@ function mergedTensor(
 }
 
 /**
- * Writes a run without adapters that answers like `run` does: `model.safetensors` holds W + s·B·A, scaled rows
- * and columns, and the weights of T modules. Any program that reads the reference's names can use the file.
+ * Reads the base weights of a run with its trained modules and merged adapters: W + s·B·A, scaled rows and columns,
+ * and the weights of T modules, float32, each made when it is asked for.
+ *
+ * @throws {UserError} when a method cannot be merged; {FileError} for a missing or damaged run.
+ */
+export function withMergedWeights<T>(
+  run: string,
+  manifest: Manifest,
+  checkpoint: CheckpointName | 'auto',
+  use: (tensors: ReadonlyMap<string, LazyTensor>) => T,
+): T {
+  checkMergeable(manifest.variant, run);
+  const values = [...trainedValues(run, manifest, checkpoint)];
+  const trained = new Map(values.map(([name, { shape, value }]) => [name, { shape, data: value }]));
+  const siteOf = new Map(
+    adaptersOf(manifest.variant).flatMap((s) => s.sites.map((site) => [site, s] as const)),
+  );
+  return withSafetensors(weightsPath(run, manifest), (file) => {
+    const tensors = lossGraph(manifest.config).parameters.map(({ name, shape }): [string, LazyTensor] => [
+      name,
+      {
+        dtype: 'F32',
+        shape: shape as readonly number[],
+        bytes: () => floatsOf(mergedTensor(name, file, trained, siteOf).data),
+      },
+    ]);
+    return use(new Map(tensors));
+  });
+}
+
+/**
+ * Writes a run without adapters that answers like `run` does: `model.safetensors` holds its merged weights. Any
+ * program that reads the reference's names can use the file.
  *
  * @throws {UserError} when a method cannot be merged; {FileError} for a missing or damaged run.
  */
@@ -72,28 +104,14 @@ export function mergeRun(
   checkpoint: CheckpointName | 'auto' = 'auto',
 ): Manifest {
   const manifest = readManifest(run);
-  checkMergeable(manifest.variant, run);
   const plan = planOf(manifest.preset, manifest.config, () => frozen);
-  const values = [...trainedValues(run, manifest, checkpoint)];
-  const trained = new Map(values.map(([name, { shape, value }]) => [name, { shape, data: value }]));
-  const siteOf = new Map(
-    adaptersOf(manifest.variant).flatMap((s) => s.sites.map((site) => [site, s] as const)),
-  );
   const { image, text, seed } = manifest;
   const options = { preset: manifest.preset, maxQuestionTokens: text.maxQuestionTokens, seed };
   return emitPlan(plan, options, target, (folder) => {
     const path = join(folder, OWN_WEIGHTS);
-    withSafetensors(weightsPath(run, manifest), (file) => {
-      const tensors = plan.base.parameters.map(({ name, shape }): [string, LazyTensor] => [
-        name,
-        {
-          dtype: 'F32',
-          shape: shape as readonly number[],
-          bytes: () => floatsOf(mergedTensor(name, file, trained, siteOf).data),
-        },
-      ]);
-      writeSafetensors(path, new Map(tensors), { format: 'pt' });
-    });
+    withMergedWeights(run, manifest, checkpoint, (tensors) =>
+      writeSafetensors(path, tensors, { format: 'pt' }),
+    );
     return { path, source: `merged ${run}`, normalisation: image.normalisation };
   });
 }

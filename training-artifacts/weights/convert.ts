@@ -1,6 +1,6 @@
 /** @file Numbers of one type as another, piece by piece. */
 import { FileError } from '../../graph-builder/errors.js';
-import type { SourceTensor } from './formats/source.js';
+import { printable, type SourceTensor } from './formats/source.js';
 import { fromHalf, toHalf } from './half.js';
 import type { SafetensorsDType } from './safetensors.js';
 
@@ -47,7 +47,7 @@ const readers: Partial<Record<SafetensorsDType, (bytes: Bytes) => Float32Array<A
  */
 export function* floatPieces(tensor: SourceTensor, file: string): Generator<Float32Array<ArrayBuffer>> {
   const read = readers[tensor.dtype];
-  const where = `${file}, tensor ${tensor.name}`;
+  const where = `${file}, tensor ${printable(tensor.name)}`;
   if (!read) throw new FileError(`${tensor.dtype} numbers are no weights`, where, 'check the file');
   for (const piece of tensor.pieces()) {
     const values = read(piece);

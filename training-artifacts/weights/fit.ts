@@ -3,7 +3,7 @@ import { FileError } from '../../graph-builder/errors.js';
 import type { Parameter } from '../../graph-builder/ir/types.js';
 import { resizeGrid } from './bicubic.js';
 import { floatPieces } from './convert.js';
-import { countOf, type SourceTensor } from './formats/source.js';
+import { countOf, printable, type SourceTensor } from './formats/source.js';
 import { initialValues } from './initialise.js';
 
 export interface Fitted {
@@ -26,7 +26,7 @@ export interface FitSource {
 const same = (a: readonly number[], b: readonly number[]): boolean => a.join() === b.join();
 
 function wrongShape(target: Parameter, { file, tensors }: FitSource): FileError {
-  const given = tensors.map(({ name, shape }) => `${name} [${shape}]`).join(', ');
+  const given = tensors.map(({ name, shape }) => `${printable(name)} [${shape}]`).join(', ');
   return new FileError(
     `${given} does not fit ${target.name} [${target.shape}]`,
     file,

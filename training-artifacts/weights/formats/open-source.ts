@@ -50,6 +50,7 @@ function readIndex(path: string): Map<string, string[]> {
         `the shard of ${printable(name)} is no file beside the index: ${printable(String(file))}`,
         path,
       );
+    if (file.endsWith('.json')) throw damaged('an index cannot be a shard', path);
     shards.set(file, [...(shards.get(file) ?? []), name]);
   }
   return shards;

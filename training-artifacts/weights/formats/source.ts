@@ -33,8 +33,8 @@ export const damaged = (what: string, where: string, cause?: unknown): FileError
   new FileError(what, where, AGAIN, { cause });
 
 /** Text of a file that may say anything, fit for one line of a terminal. */
-export function printable(text: string): string {
+export function printable(text: string, longest = 80): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
   const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '?');
-  return plain.length > 80 ? `${plain.slice(0, 77)}...` : plain;
+  return plain.length > longest ? `${plain.slice(0, longest - 3)}...` : plain;
 }

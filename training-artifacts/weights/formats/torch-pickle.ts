@@ -129,7 +129,7 @@ const dtypeNames = [
 export const torchGlobals: ReadonlyMap<string, PickleGlobal> = new Map<string, PickleGlobal>([
   ...Object.entries(functions).map(([name, call]) => [name, new PickleGlobal(name, call)] as const),
   ...Object.entries(storageTypes).map(
-    ([name, dtype]) => [`torch.${name}`, new StorageType(name, dtype)] as const,
+    ([name, dtype]) => [`torch.${name}`, new StorageType(`torch.${name}`, dtype)] as const,
   ),
   ...['torch.storage.UntypedStorage', 'torch.UntypedStorage'].map(
     (name) => [name, new StorageType(name, 'U8')] as const,

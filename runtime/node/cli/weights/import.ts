@@ -2,6 +2,7 @@
 import type { Argv } from 'yargs';
 import { normalisationNames } from '../../../../datasets/images/normalise.js';
 import { moduleNames, moduleOf } from '../../../../graph-builder/models/config.js';
+import { printable } from '../../../../training-artifacts/weights/formats/source.js';
 import type {
   ImportPlan,
   LeftTensor,
@@ -64,7 +65,7 @@ const options = (y: Argv) =>
 
 /** Rows of names that differ in layer numbers and leaves only. */
 const families = (names: readonly string[]): string =>
-  siteFamilies(names.map((name) => name.replace(/\.(weight|bias)$/, '')))
+  siteFamilies(names.map((name) => printable(name, 200).replace(/\.(weight|bias)$/, '')))
     .map(([family, count]) => `  ${count} x ${family}`)
     .join('\n');
 
