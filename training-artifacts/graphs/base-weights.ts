@@ -1,5 +1,6 @@
 /** @file The base weights of a run: where they come from, and whether they fit. */
 import { basename, join, resolve } from 'node:path';
+import { normalisationNames } from '../../datasets/images/normalise.js';
 import { FileError } from '../../graph-builder/errors.js';
 import type { Graph, Parameter } from '../../graph-builder/ir/types.js';
 import { initialValues } from '../weights/initialise.js';
@@ -38,6 +39,12 @@ function randomWeights(path: string, base: Graph, seed: number): void {
   writeSafetensors(path, new Map(tensors));
 }
 
+/** What `ort-weights import` recorded in the file. */
+function statedNormalisation(path: string): BaseWeights['normalisation'] | undefined {
+  const stated = withSafetensors(path, ({ header }) => header.metadata.normalisation);
+  return normalisationNames.find((name) => name === stated);
+}
+
 /** Finds the weights that the options name; random ones are written into `folder`. */
 export function baseWeights(folder: string, plan: Plan, options: BuildOptions): BaseWeights {
   const { preset, base } = plan;
@@ -56,7 +63,11 @@ export function baseWeights(folder: string, plan: Plan, options: BuildOptions): 
       normalisation: record.normalisation,
     };
   }
-  return { path: resolve(weights), source: `file ${basename(weights)}`, normalisation };
+  return {
+    path: resolve(weights),
+    source: `file ${basename(weights)}`,
+    normalisation: options.normalisation ?? statedNormalisation(weights) ?? normalisation,
+  };
 }
 
 /**
@@ -78,7 +89,7 @@ export function locateWeights(
         throw new FileError(
           `${name} is ${dtype} [${stored}], the model needs ${types.join(' or ')} [${shape}]`,
           path,
-          'give weights of this preset in float32',
+          'give weights of this preset in float32: `ort-weights import` writes them',
         );
       }
       located.set(name, { location: basename(path), offset, length, dtype: type });
