@@ -1,5 +1,5 @@
 /** @file A DICOM file as the picture that a viewer shows. Works in Node and in the browser. */
-import type { RgbImage } from '../resize.js';
+import { type RgbImage, repeatGrey } from '../resize.js';
 import type { LocateFile } from './codecs.js';
 import { renderColour } from './colour.js';
 import { type FrameChoice, frameIndex, readFrame } from './frames.js';
@@ -32,13 +32,6 @@ function warningsOf({ burnedIn, modality }: DicomFile): string[] {
   ];
 }
 
-/** Grey to red = green = blue. */
-function repeated(grey: Uint8Array): Uint8Array {
-  const rgb = new Uint8Array(3 * grey.length);
-  for (let i = 0; i < grey.length; i++) rgb.fill(grey[i]!, 3 * i, 3 * i + 3);
-  return rgb;
-}
-
 /**
  * Reads the elements that rendering needs, and no others: nothing about the patient leaves this function.
  *
@@ -56,7 +49,7 @@ export async function decodeDicom(
   const index = frameIndex(choice, frames, where);
   const frame = await readFrame(file, index, locateFile);
   const data = isGrey(frame.photometric)
-    ? repeated(renderGrey(file, frame, index))
+    ? repeatGrey(renderGrey(file, frame, index))
     : renderColour(file, frame);
   return { image: { data, width, height }, frames, warnings: warningsOf(file) };
 }

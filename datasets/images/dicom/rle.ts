@@ -22,7 +22,8 @@ function unpackSegment(bytes: Uint8Array, from: number, to: number, target: Uint
     }
     out += length;
   }
-  return out === target.length;
+  // a segment is filled up to an even length
+  return out === target.length && (to - at < 2 || bytes.subarray(at, to).every((byte) => byte === 0));
 }
 
 /**

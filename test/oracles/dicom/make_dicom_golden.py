@@ -258,7 +258,7 @@ def cases():
         scene(600, 1300), 12, 16)
     yield "palette-8", palette(8)
     yield "palette-16", palette(16)
-    yield "rgb", with_pixels(dataset(modality="SC"), rgb(), 8, 8, kind="RGB")
+    yield "rgb", with_pixels(dataset(modality="SC", BurnedInAnnotation="YES"), rgb(), 8, 8, kind="RGB")
     yield "rgb-planar", with_pixels(dataset(modality="SC"), rgb(), 8, 8, kind="RGB", planar=1)
     yield "rgb-16", with_pixels(dataset(modality="SC"), rgb() * 257, 16, 16, kind="RGB")
     yield "ybr-full", with_pixels(dataset(modality="US"), rgb(), 8, 8, kind="YBR_FULL")
