@@ -53,8 +53,10 @@ export const trainOptionsSchema = z.strictObject({
   imageThreads: z.number().int().nonnegative().max(64).default(1),
   /** largest size of the decoded images that are kept in memory, GB */
   imageMemoryGb: z.number().nonnegative().default(2),
-  /** folder of the run that the trained tensors start from, and its checkpoint; null: from the base */
-  initFrom: z.string().nullable().default(null),
+  /** RUN or RUN:CHECKPOINT that the trained tensors start from; null: from the base */
+  initFrom: z.string().min(1).nullable().default(null),
+  /** of that checkpoint's file; found out at the start */
+  initSha256: z.string().nullable().default(null),
   /** what is kept of frozen modules instead of being computed at every step; 'auto': what is faster and fits */
   cut: z.enum(cutChoices),
   /** largest size of the kept features on disk, GB */
@@ -121,6 +123,7 @@ export const trainDefaults: TrainOptions = {
   imageThreads: 1,
   imageMemoryGb: 2,
   initFrom: null,
+  initSha256: null,
   cut: 'auto',
   cacheGb: 10,
   evalEvery: 1,

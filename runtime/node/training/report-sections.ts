@@ -72,18 +72,21 @@ export function results(run: RunFacts): string {
 }
 
 /** Options whose folders are of this machine. */
-const PATHS: ReadonlySet<string> = new Set(['data', 'split', 'imageRoot']);
+const PATHS: ReadonlySet<string> = new Set(['data', 'split', 'imageRoot', 'initFrom']);
 
 export function hyperparameters({ options, manifest }: RunFacts): string {
   const flag = (key: string) => `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
   const shown = (key: string, value: unknown): Cell =>
     value === '' || value === null ? 'default' : PATHS.has(key) ? basename(String(value)) : String(value);
   const rows = Object.entries(options)
-    .filter(([key]) => key !== 'rowsSha256') // no flag
+    .filter(([key]) => key !== 'rowsSha256' && key !== 'initSha256') // no flags
     .map(([key, value]): [string, Cell] => [flag(key), shown(key, value)]);
   const fixed: [string, Cell][] = [
     ['optimizer', 'AdamW, beta 0.9 and 0.999, epsilon 1e-8, float32'],
     ['seed of the adapters', manifest.seed],
+    ...(options.initSha256
+      ? [['sha256 of the checkpoint it started from', options.initSha256] as [string, Cell]]
+      : []),
   ];
   return facts([...rows, ...fixed]);
 }
