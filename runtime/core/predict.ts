@@ -58,7 +58,7 @@ async function ranked(
 export async function predict(
   answerer: Answerer,
   samples: readonly Sample[],
-  pixelValues: (imageId: string) => Float32Array,
+  pixelValues: (imageId: string) => Float32Array | Promise<Float32Array>,
   { tokenizer, onBatch = () => {}, candidates, temperatures, ...options }: PredictOptions,
 ): Promise<Prediction[]> {
   // neighbours share images
@@ -67,7 +67,7 @@ export async function predict(
   for (let at = 0; at < ordered.length; at += BATCH) {
     const batch = ordered.slice(at, at + BATCH);
     const ids = [...new Set(batch.map((s) => s.imageId))];
-    const states = await answerer.encodeImages(ids.map(pixelValues));
+    const states = await answerer.encodeImages(await Promise.all(ids.map(pixelValues)));
     const asked = batch.map((s) => ({ image: ids.indexOf(s.imageId), ids: s.questionIds }));
     const found = candidates
       ? await ranked(answerer, states, asked, candidates, options)

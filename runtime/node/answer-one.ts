@@ -1,4 +1,5 @@
 /** @file One question about one image file. */
+import type { FrameChoice } from '../../datasets/images/dicom/frames.js';
 import { loadTokenizer } from '../../datasets/load-tokenizer.js';
 import type { VqaTokenizer } from '../../datasets/tokenizer.js';
 import type { CheckpointName } from '../../training-artifacts/checkpoint/checkpoint.js';
@@ -25,6 +26,8 @@ export interface Ask extends AnswerOptions {
   readonly topK?: number;
   /** also writes where the answer comes from, to this PNG and a JSON file beside it */
   readonly explain?: DeletionOptions & { readonly png: string };
+  /** of a DICOM file, or the slice of a folder with a series */
+  readonly frame?: FrameChoice;
 }
 
 export interface OneAnswer extends Pick<Prediction, 'answer' | 'probability' | 'beams'> {
@@ -36,6 +39,8 @@ export interface OneAnswer extends Pick<Prediction, 'answer' | 'probability' | '
   /** whether that is below the threshold of validation */
   readonly abstains?: boolean;
   readonly explanation?: { readonly png: string; readonly json: string } & Pick<ExplainedImage, 'deletion'>;
+  /** what the user should know of the image */
+  readonly notes: readonly string[];
 }
 
 /** Answers of the questions that the run was trained on. */
@@ -83,7 +88,7 @@ const candidatesOf = (run: string, source: string, tokenizer: VqaTokenizer, maxT
  */
 export async function answerOne(
   run: string,
-  { image, question, checkpoint, threads, candidates, explain: explaining, ...options }: Ask,
+  { image, question, checkpoint, threads, frame, candidates, explain: explaining, ...options }: Ask,
 ): Promise<OneAnswer> {
   const { config, image: settings, text } = readManifest(run);
   const tokenizer = loadTokenizer();
@@ -92,7 +97,8 @@ export async function answerOne(
     candidates === undefined
       ? undefined
       : await candidatesOf(run, candidates, tokenizer, text.maxAnswerTokens);
-  const pixels = await new ImageStore(config.imageSize, settings.normalisation).readPixelValues(image);
+  const images = new ImageStore(config.imageSize, settings.normalisation);
+  const pixels = await images.readPixelValues(image, frame);
   const opened = await openRun(run, checkpoint, threads);
   const calibration = chosen ? undefined : readCalibration(run, opened.fingerprint);
   const sample = { qid: 'question', imageId: image, questionIds: ids, answerIds: [] };
@@ -111,6 +117,7 @@ export async function answerOne(
       question,
       questionIds: ids,
       ...(threads && { threads }),
+      ...(frame && { frame }),
     }));
   const { answer, probability, beams } = found;
   return {
@@ -122,5 +129,6 @@ export async function answerOne(
     ...(calibrated !== undefined && { calibrated, abstains: abstains(calibration!, calibrated) }),
     beams,
     ...(explanation && { explanation }),
+    notes: images.notes,
   };
 }

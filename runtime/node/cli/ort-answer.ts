@@ -1,5 +1,6 @@
 /** @file `ort-answer`: one question about one image. */
 import type { Argv } from 'yargs';
+import type { FrameChoice } from '../../../datasets/images/dicom/frames.js';
 import { UserError } from '../../../graph-builder/errors.js';
 import type { DeletionTest } from '../../core/explain.js';
 import type { OneAnswer } from '../answer-one.js';
@@ -12,7 +13,13 @@ const options = (y: Argv) =>
     .option('image', {
       type: 'string',
       demandOption: true,
-      describe: 'PNG (8 or 16 bit), JPEG, WebP or TIFF',
+      describe:
+        'PNG (8 or 16 bit), JPEG, WebP, TIFF or DICOM; with --frame also a folder with a DICOM series',
+    })
+    .option('frame', {
+      type: 'string',
+      describe:
+        'first, middle or a number from 1: of a DICOM file with several frames (default first), or the slice of a folder',
     })
     .option('question', { type: 'string', demandOption: true, describe: 'the question, in English' })
     .option('run', { type: 'string', describe: 'run folder; default: the newest in runs/' })
@@ -78,7 +85,11 @@ const options = (y: Argv) =>
       '$0 --image scan.png --question "Is it a CT?" --adapter runs/lora-r8 --adapter from-peft',
       'two adapters on one base, side by side',
     )
-    .example('$0 --image scan.png --question "Is this a CT?" --explain heat.png', 'with a heat map');
+    .example('$0 --image scan.png --question "Is this a CT?" --explain heat.png', 'with a heat map')
+    .example(
+      '$0 --image series/ --frame middle --question "Is there a mass?"',
+      'the middle slice of a DICOM series',
+    );
 
 const losses = (name: string, { lost, lostAtRandom, low, high, p }: DeletionTest): string[] => [
   name,
@@ -122,6 +133,13 @@ function answerText({ answer, probability, calibrated, abstains, beams, explanat
   ].join('\n');
 }
 
+/** @throws {UserError} for what is neither a word nor a number. */
+function parseFrame(frame: string | undefined): FrameChoice | undefined {
+  if (frame === undefined || frame === 'first' || frame === 'middle') return frame;
+  if (/^[1-9]\d{0,6}$/.test(frame)) return Number(frame);
+  throw new UserError(`frame '${frame}'`, '--frame', 'give first, middle or a number from 1');
+}
+
 /** `ort-answer`: the answer with its probability and the runner-up beams. */
 export const ortAnswer = defineCommand({
   describe: 'Answer a question about an image',
@@ -129,7 +147,14 @@ export const ortAnswer = defineCommand({
   handler: async (flags) => {
     const { image, question, checkpoint, adapter, preset, weights } = flags;
     const threads = checkCount(flags.threads, '--threads');
-    const ask = { image, question, beams: checkBeams(flags.beams), ...(threads && { threads }) };
+    const frame = parseFrame(flags.frame);
+    const ask = {
+      image,
+      question,
+      beams: checkBeams(flags.beams),
+      ...(threads && { threads }),
+      ...(frame && { frame }),
+    };
     if (adapter) {
       for (const flag of ['explain', 'candidates'] as const)
         if (flags[flag] !== undefined)
@@ -146,6 +171,7 @@ export const ortAnswer = defineCommand({
     const rank = rankOptions(flags);
     const run = flags.run ?? newestRun();
     const result = await answerOne(run, { ...ask, checkpoint, ...rank, ...(explain && { explain }) });
+    for (const note of result.notes) process.stderr.write(`note: ${note}\n`);
     console.log(flags.json ? JSON.stringify({ ...result, notice: NOTICE }) : answerText(result));
   },
 });
