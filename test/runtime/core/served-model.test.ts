@@ -141,6 +141,14 @@ describe('sessions and image states', () => {
     expect(text).not.toEqual(all);
     expect(await goldenBeams(model.answerer('text'))).toEqual(text);
     expect(seen).toEqual([4, 4]);
+    // the same sites, other numbers: the session is shared, the states are not
+    const { tensors, ...rest } = golden('golden');
+    const doubled = [...tensors].map(([n, t]) => [n, { ...t, data: t.data.map((v) => 2 * v) }] as const);
+    const { newSessions } = await model.loadAdapter('other', { ...rest, tensors: new Map(doubled) });
+    expect(newSessions).toBe(0);
+    expect(await goldenBeams(model.answerer('other'))).not.toEqual(all);
+    expect(seen).toEqual([4, 4, 4]);
+    expect(await goldenBeams(model.answerer('all'))).toEqual(all);
     await model.release();
   });
 
