@@ -35,7 +35,7 @@ export interface AdapterAnswer extends Omit<Prediction, 'qid'> {
 export async function answerWithAdapters(
   source: ModelSource,
   folders: readonly string[],
-  { image, question, threads, ...options }: Omit<Ask, 'checkpoint'>,
+  { image, question, threads, ...options }: Omit<Ask, 'checkpoint' | 'candidates' | 'topK' | 'explain'>,
 ): Promise<AdapterAnswer[]> {
   const loaded: LoadedModel = loadModel(source, threads);
   const { config, normalisation, maxQuestionTokens, model } = loaded;

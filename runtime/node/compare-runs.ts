@@ -36,6 +36,6 @@ export async function compareRuns(
     after: b.evaluation.scores.overall,
     difference: pairedDifference(b.correct, a.correct),
     mcnemar: mcnemar(a.correct, b.correct),
-    changed: b.answers.filter((answer, i) => answer !== a.answers[i]).length,
+    changed: b.rows.filter(({ prediction }, i) => prediction !== a.rows[i]!.prediction).length,
   };
 }
