@@ -5,7 +5,8 @@ import { fitAdapter } from '../../training-artifacts/adapters/fit-adapter.js';
 import type { Adapter } from '../../training-artifacts/adapters/stored-adapter.js';
 import type { StoredWeights } from '../../training-artifacts/graphs/model-bytes.js';
 import { type ServingRole, servingModel } from '../../training-artifacts/graphs/serving.js';
-import { Answerer, type InferenceSessions } from './answerer.js';
+import { Answerer, type AnswerOptions, type InferenceSessions } from './answerer.js';
+import type { Beam } from './beam-search.js';
 import { ImageStates } from './image-states.js';
 import { servedFeeds } from './served-feeds.js';
 import type { Session, Tensor } from './session.js';
@@ -68,7 +69,7 @@ class SharingAnswerer extends Answerer {
  * @example
  * await model.loadAdapter('ct', parseAdapter(files, 'ct'));
  * await model.loadAdapter('base', noAdapter);
- * const beams = await model.answerer('ct').answer(await model.answerer('ct').encodeImages([pixels]), asked);
+ * const [best] = await model.answer('ct', pixels, tokenizer.encodeQuestion('is there a mass?').ids);
  */
 export class ServedModel {
   private readonly opened: Opened[] = [];
@@ -137,6 +138,23 @@ export class ServedModel {
     const found = this.loaded.get(label);
     if (!found) throw new Error(`internal: no adapter ${label} is loaded`);
     return found.answerer;
+  }
+
+  /**
+   * Beams of one question about one image, best first.
+   *
+   * @param pixels float32 [3, side, side], normalised; the same array again costs no second pass of the image encoder
+   */
+  async answer(
+    label: string,
+    pixels: Float32Array,
+    questionIds: readonly number[],
+    options?: AnswerOptions,
+  ): Promise<Beam[]> {
+    const answerer = this.answerer(label);
+    const states = await answerer.encodeImages([pixels]);
+    const [beams] = await answerer.answer(states, [{ image: 0, ids: questionIds }], options);
+    return beams!;
   }
 
   /** The open graph that serves a variant, opened now if none does. */

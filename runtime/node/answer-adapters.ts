@@ -12,7 +12,7 @@ import {
   type ModelSource,
 } from './load-model.js';
 
-export interface AdapterAnswer extends Omit<Prediction, 'qid'> {
+export interface AdapterAnswer extends Pick<Prediction, 'answer' | 'probability' | 'beams'> {
   readonly adapter: string;
   readonly folder: string;
   readonly image: string;

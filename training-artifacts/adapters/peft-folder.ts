@@ -1,6 +1,7 @@
 /** @file Adapter folders on disk: `<folder>/{visual_encoder,text_encoder,text_decoder}/`, each PEFT's own form. */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { FileError } from '../../graph-builder/errors.js';
 import { type ModuleName, moduleNames, moduleOf } from '../../graph-builder/models/config.js';
 import type { AdapterTensor, AdapterTensors } from '../../graph-builder/rewrites/adapter-method.js';
 import type { Variant } from '../../graph-builder/variant/variant.js';
@@ -15,6 +16,11 @@ import { prefixFormat } from './peft-prefix.js';
 import { type Adapter, adapterOf, peftFiles, presentPlaces, type StoredFolder } from './stored-adapter.js';
 
 const { config: CONFIG, weights: WEIGHTS } = peftFiles;
+
+/** Real configurations have some kilobytes. */
+const MAX_CONFIG = 2 ** 24;
+/** What PEFT wrote before it had safetensors. */
+const PICKLED = 'adapter_model.bin';
 
 /** By the method of a module's tuning. */
 const formats = {
@@ -97,6 +103,19 @@ function readStored(
 ): StoredFolder {
   const configFile = join(folder, at, peftFiles.config);
   const weightsFile = join(folder, at, peftFiles.weights);
+  if (!existsSync(weightsFile) && existsSync(join(folder, at, PICKLED)))
+    throw new FileError(
+      'the adapter is in the old format, a pickle',
+      join(folder, at, PICKLED),
+      'save it again with PEFT: save_pretrained(folder, safe_serialization=True)',
+    );
+  const size = statSync(configFile, { throwIfNoEntry: false })?.size ?? 0;
+  if (size > MAX_CONFIG)
+    throw new FileError(
+      `${size} bytes are too many for a configuration`,
+      configFile,
+      'check that it is what PEFT wrote',
+    );
   const config = readJson(configFile);
   const stored = withSafetensors(weightsFile, (file) => {
     const tensors = [...file.header.tensors].map(([key, { dtype, shape }]) => {

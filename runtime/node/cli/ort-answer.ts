@@ -159,6 +159,8 @@ export const ortAnswer = defineCommand({
       for (const flag of ['explain', 'candidates'] as const)
         if (flags[flag] !== undefined)
           throw new UserError(`--${flag} is of a run, not of --adapter`, `--${flag}`, 'give --run alone');
+      if (flags.mode === 'rank')
+        throw new UserError('--mode rank is of a run, not of --adapter', '--mode', 'give --run alone');
       const { printAdapterAnswers } = await import('./adapter-answers.js');
       return printAdapterAnswers({ ...flags, adapter, run: flags.run, preset, weights }, ask);
     }

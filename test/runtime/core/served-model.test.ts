@@ -13,7 +13,14 @@ import { noAdapter } from '../../../training-artifacts/adapters/stored-adapter.j
 import { trainedValues } from '../../../training-artifacts/checkpoint/checkpoint.js';
 import { readManifest } from '../../../training-artifacts/graphs/manifest.js';
 import { weightsFile } from '../../support/golden.js';
-import { goldenBase, goldenBeams, goldenRun, goldenSpecial } from '../../support/golden-run.js';
+import {
+  goldenBase,
+  goldenBeams,
+  goldenImages,
+  goldenQuestions,
+  goldenRun,
+  goldenSpecial,
+} from '../../support/golden-run.js';
 import { temporaryFolder } from '../node/runs.js';
 
 /** In the order of loading, with the graphs that each needs beyond those before it. */
@@ -141,6 +148,14 @@ describe('sessions and image states', () => {
     expect(text).not.toEqual(all);
     expect(await goldenBeams(model.answerer('text'))).toEqual(text);
     expect(seen).toEqual([4, 4]);
+    // the same sites, other numbers: the session is shared, the states are not
+    const { tensors, ...rest } = golden('golden');
+    const doubled = [...tensors].map(([n, t]) => [n, { ...t, data: t.data.map((v) => 2 * v) }] as const);
+    const { newSessions } = await model.loadAdapter('other', { ...rest, tensors: new Map(doubled) });
+    expect(newSessions).toBe(0);
+    expect(await goldenBeams(model.answerer('other'))).not.toEqual(all);
+    expect(seen).toEqual([4, 4, 4]);
+    expect(await goldenBeams(model.answerer('all'))).toEqual(all);
     await model.release();
   });
 
@@ -187,6 +202,11 @@ describe('sessions and image states', () => {
     const native = new ServedModel(base);
     for (const model of [web, native]) await model.loadAdapter('all', golden('golden'));
     expectSameBeams(await goldenBeams(web.answerer('all')), await goldenBeams(native.answerer('all')), 1e-4);
+    const { image, ids } = goldenQuestions[2]!;
+    const alone = [web, native].map((model) => model.answer('all', goldenImages[image]!, ids, { beams: 2 }));
+    const [first, second] = await Promise.all(alone);
+    expect(first!).toHaveLength(2);
+    expectSameBeams([first!], [second!], 1e-4);
     await web.release();
     await native.release();
   });

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { ByteBuffer } from 'flatbuffers';
 import { expect, test } from 'vitest';
 import { floats } from '../../../runtime/core/session.js';
+import { openSession } from '../../../runtime/node/ort.js';
 import { encodeOnnxAdapter } from '../../../training-artifacts/adapters/onnx-adapter.js';
 import { readAdapterFolder } from '../../../training-artifacts/adapters/peft-folder.js';
 import { noAdapter } from '../../../training-artifacts/adapters/stored-adapter.js';
@@ -25,7 +26,7 @@ import {
   onnxAdapterCases,
   writeCase,
 } from '../../oracles/onnx_adapter/cases.js';
-import { oracle } from '../../support/golden.js';
+import { maxDifference, oracle } from '../../support/golden.js';
 import { goldenRun } from '../../support/golden-run.js';
 import { temporaryFolder } from './support.js';
 
@@ -105,7 +106,23 @@ function compare(): void {
         // the very bytes that Python read
         expect(createHash('sha256').update(readFileSync(adapter)).digest('hex')).toBe(recorded[role].sha256);
       }
-      expectRecorded(await firstCalls(noAdapter), recorded, 'base');
+      const base = await firstCalls(noAdapter);
+      expectRecorded(base, recorded, 'base');
+      // the exported graphs by themselves, with the copy of the weights beside them
+      for (const role of servingRoles) {
+        const { feeds, outputs } = base.get(role)!;
+        const session = await openSession(join(folder, graphFiles[role]), {
+          weightsFolder: folder,
+          threads: 1,
+        });
+        const found = await session.run(feeds);
+        await session.release();
+        for (const [name, { data }] of Object.entries(outputs))
+          expect(
+            maxDifference(Array.from(found[name]!.data, Number), Array.from(data, Number)),
+            name,
+          ).toBeLessThan(1e-5);
+      }
       expectRecorded(await firstCalls(readAdapterFolder(join(run, 'adapter'))), recorded, 'adapter');
     },
   );

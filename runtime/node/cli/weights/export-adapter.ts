@@ -2,6 +2,7 @@
 import type { Argv } from 'yargs';
 import { UserError } from '../../../../graph-builder/errors.js';
 import type { Comparison } from '../../compare-runs.js';
+import { absolute } from '../data/read-flags.js';
 import { checkCount, defineCommand, formatTable, subcommand } from '../main.js';
 import { answerBar } from '../ort-eval.js';
 
@@ -38,9 +39,9 @@ const options = (y: Argv) =>
       describe: 'with --merge: compare its answers with the run on the test questions; --no-score skips it',
     })
     .option('split', {
-      choices: ['official', 'image'] as const,
-      default: 'official' as const,
-      describe: 'with --merge: whose test questions',
+      type: 'string',
+      describe:
+        "with --merge: whose test questions of the run's data set; default: that of the training, or official",
     })
     .option('limit', { type: 'number', describe: 'with --merge: first n questions only' })
     .option('threads', { type: 'number', describe: 'threads inside an operator' })
@@ -97,12 +98,17 @@ function describeComparison({ before, after, difference, mcnemar, changed }: Com
 async function scored(flags: Flags, target: string): Promise<Comparison | undefined> {
   if (!flags.score) return undefined;
   const { compareRuns } = await import('../../compare-runs.js');
-  const { split, checkpoint } = flags;
+  const { trainedOn } = await import('../../trained-on.js');
+  const { readOptions } = await import('../../data.js');
+  const { checkpoint } = flags;
+  const told = flags.split === undefined ? {} : { split: absolute(flags.split) };
+  const { data = 'vqa-rad', split = 'official', ...columns } = trainedOn(flags.run, told);
   const [limit, threads] = [checkCount(flags.limit, '--limit'), checkCount(flags.threads, '--threads')];
   const bar = answerBar();
   try {
-    const shared = { data: 'vqa-rad', split, on: 'test', checkpoint, onProgress: bar.update } as const;
+    const shared = { data, split, on: 'test', checkpoint, onProgress: bar.update } as const;
     return await compareRuns(flags.run, target, {
+      ...readOptions(columns),
       ...shared,
       ...(limit && { limit }),
       ...(threads && { threads }),

@@ -90,6 +90,8 @@ describe('ort-answer', () => {
       ],
       [['--run', text, '--adapter', join(folder, 'nothing')], /^no adapter here\n/],
       [['--run', text, '--adapter', text, '--checkpoint', 'best'], /^--checkpoint is of a run/],
+      [['--run', text, '--adapter', text, '--mode', 'rank'], /^--mode rank is of a run/],
+      [['--run', text, '--adapter', text, '--explain', 'heat.png'], /^--explain is of a run/],
       [['--run', text, '--adapter', text, '--preset', 'miss-tiny'], /^--run and --preset both name a base/],
       [['--adapter', text, '--weights', 'w.safetensors'], /^--weights needs --preset/],
       [['--preset', 'miss-tiny'], /^--preset needs --adapter/],
