@@ -1,6 +1,7 @@
 /** @file Images with their questions on one page: a self-contained HTML or PNG file. */
 import { extname } from 'node:path';
 import sharp from 'sharp';
+import { safeName } from '../../datasets/check/identifiers.js';
 import type { Dataset, Question } from '../../datasets/dataset.js';
 import { shuffled } from '../../datasets/random.js';
 import { UserError } from '../../graph-builder/errors.js';
@@ -77,9 +78,9 @@ function html(name: string, cards: readonly Card[], { partOf }: SheetOptions): s
     );
     const rest = more(card);
     const picture = card.jpeg
-      ? `<img alt="${escaped(card.imageId)}" width="${SIDE}" height="${SIDE}" src="data:image/jpeg;base64,${card.jpeg.toString('base64')}">`
+      ? `<img alt="${escaped(safeName(card.imageId))}" width="${SIDE}" height="${SIDE}" src="data:image/jpeg;base64,${card.jpeg.toString('base64')}">`
       : '<p>cannot be decoded</p>';
-    return `<figure>${picture}<figcaption>${escaped(card.imageId)}<ul>${rows.join('')}${rest ? `<li>${rest}</li>` : ''}</ul></figcaption></figure>`;
+    return `<figure>${picture}<figcaption>${escaped(safeName(card.imageId))}<ul>${rows.join('')}${rest ? `<li>${rest}</li>` : ''}</ul></figcaption></figure>`;
   });
   return `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escaped(name)}</title>
@@ -116,7 +117,7 @@ async function png(cards: readonly Card[], { partOf }: SheetOptions): Promise<Bu
     const rows = linesOf(card, partOf).map(
       ({ question, answer, part }) => `${question} [${answer}] (${part})`,
     );
-    return [card.imageId, ...rows, more(card) ?? ''].flatMap(wrapped);
+    return [safeName(card.imageId), ...rows, more(card) ?? ''].flatMap(wrapped);
   });
   const tall = SIDE + GAP + LINE * Math.max(...texts.map((lines) => lines.length));
   const wide = SIDE + GAP;

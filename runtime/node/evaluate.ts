@@ -36,6 +36,8 @@ export interface Evaluation {
   readonly scores: Scores;
   readonly majority: Omit<MajorityBaseline, 'correct'>;
   readonly predictions: string;
+  /** how the data set was read: columns, rows left out */
+  readonly notes: readonly string[];
   readonly seconds: number;
 }
 
@@ -102,6 +104,7 @@ export async function evaluateRun(
     scores: scoreAnswers(rows),
     majority: { answer, yesNo },
     predictions: file,
+    notes: data.notes,
     seconds: (performance.now() - started) / 1000,
   };
   writeJson(join(folder, `${name}.json`), evaluation);

@@ -79,6 +79,7 @@ export const ortEval = defineCommand({
     console.log(
       `${run}, checkpoint ${checkpoint}, ${on} questions of ${data} (${split} split, sha256 ${evaluation.splitSha256.slice(0, 12)})\n`,
     );
+    for (const note of evaluation.notes) console.log(note);
     console.log(scoresTable(evaluation));
     console.log(`\n${METRIC}\npredictions ${evaluation.predictions}`);
   },
