@@ -3,6 +3,14 @@ import { decId, sepId } from '../../datasets/tokenizer.js';
 import type { MissConfig } from '../../graph-builder/models/config.js';
 import { imageSelection, pixelFeed, textFeeds } from './batch.js';
 import { type Beam, type BeamRow, beamDefaults, beamSearch, type NextTokens } from './beam-search.js';
+import {
+  type CandidateIds,
+  type LogitStep,
+  type LogitTokens,
+  type RankedCandidate,
+  rankCandidates,
+  temperedAnswers,
+} from './likelihood.js';
 import { type Feeds, float32, floats, int32, type Session, type Tensor } from './session.js';
 
 export interface InferenceSessions {
@@ -23,6 +31,9 @@ export interface AskedQuestion {
   readonly image: number;
   readonly ids: readonly number[];
 }
+
+/** Rows of a step whose logits are returned: 256 rows of 30,524 words are 31 MB. */
+const LOGIT_ROWS = 256;
 
 /** One base with one set of trained tensors; another set needs no new session. */
 export class Answerer {
@@ -49,11 +60,47 @@ export class Answerer {
     questions: readonly AskedQuestion[],
     options: AnswerOptions = {},
   ): Promise<Beam[][]> {
-    const {
-      beams = beamDefaults.beams,
-      maxLength = beamDefaults.maxLength,
-      referencePadding = false,
-    } = options;
+    const { beams = beamDefaults.beams, maxLength = beamDefaults.maxLength } = options;
+    const step = await this.startDecoder(imageStates, questions, options);
+    return beamSearch(questions.length, step, { ...beamDefaults, ...this.special, beams, maxLength });
+  }
+
+  /** The `topK` candidates of each question with the likeliest first tokens, ranked by their likelihood. */
+  async rank(
+    imageStates: Tensor,
+    questions: readonly AskedQuestion[],
+    candidates: readonly CandidateIds[],
+    { topK, ...options }: Pick<AnswerOptions, 'referencePadding'> & { readonly topK: number },
+  ): Promise<RankedCandidate[][]> {
+    const each = Math.max(1, Math.floor(LOGIT_ROWS / Math.min(topK, candidates.length)));
+    const ranked: RankedCandidate[][] = [];
+    for (let at = 0; at < questions.length; at += each) {
+      const some = questions.slice(at, at + each);
+      const step = withLogits(await this.startDecoder(imageStates, some, options));
+      const { promptId } = this.special;
+      ranked.push(...(await rankCandidates(some.length, step, candidates, { topK, promptId })));
+    }
+    return ranked;
+  }
+
+  /** Log probability of a given answer (end token included) to each question, at each temperature. */
+  async temper(
+    imageStates: Tensor,
+    questions: readonly AskedQuestion[],
+    answers: readonly CandidateIds[],
+    temperatures: readonly number[],
+    options: Pick<AnswerOptions, 'referencePadding'> = {},
+  ): Promise<number[][]> {
+    const step = withLogits(await this.startDecoder(imageStates, questions, options));
+    return temperedAnswers(step, answers, temperatures, this.special.promptId);
+  }
+
+  /** Encodes the questions; the decoder's first step then takes the prompt. */
+  private async startDecoder(
+    imageStates: Tensor,
+    questions: readonly AskedQuestion[],
+    { referencePadding = false }: Pick<AnswerOptions, 'referencePadding'>,
+  ): Promise<DecoderStep> {
     const text = textFeeds(
       'question',
       questions.map((q) => q.ids),
@@ -70,12 +117,11 @@ export class Answerer {
       image_selection: selection,
     });
     const mask = referencePadding ? ones(text.question_mask!) : text.question_mask!;
-    const step = this.decoderStep({ ...this.trained, ...cross, question_mask: mask }, questions.length);
-    return beamSearch(questions.length, step, { ...beamDefaults, ...this.special, beams, maxLength });
+    return this.decoderStep({ ...this.trained, ...cross, question_mask: mask }, questions.length);
   }
 
   /** The decoder with its cache: each call appends one token to each row. */
-  private decoderStep(fixed: Feeds, questions: number): (rows: readonly BeamRow[]) => Promise<NextTokens> {
+  private decoderStep(fixed: Feeds, questions: number): DecoderStep {
     const { textLayers, textHeads, hidden } = this.config;
     const layers = [...Array(textLayers).keys()];
     const empty = float32(new Float32Array(0), [questions, textHeads, 0, hidden / textHeads]);
@@ -90,7 +136,7 @@ export class Answerer {
       'top_ids',
       ...layers.flatMap((l) => [`present_key.${l}`, `present_value.${l}`]),
     ];
-    return async (rows) => {
+    return async (rows, logits = false) => {
       const results = await this.sessions.answerDecoder.run(
         {
           ...fixed,
@@ -112,7 +158,7 @@ export class Answerer {
             [rows.length],
           ),
         },
-        outputs,
+        logits ? [...outputs, 'logits'] : outputs,
       );
       past = Object.fromEntries(
         layers.flatMap((l) => [
@@ -122,10 +168,18 @@ export class Answerer {
       );
       position += 1;
       const { top_ids: ids, top_log_probs: logProbs } = results;
-      return { width: ids!.dims[1]!, ids: ids!.data, logProbs: floats(logProbs) };
+      const next = { width: ids!.dims[1]!, ids: ids!.data, logProbs: floats(logProbs) };
+      return logits ? { ...next, logits: floats(results.logits) } : next;
     };
   }
 }
+
+type DecoderStep = (rows: readonly BeamRow[], logits?: boolean) => Promise<NextTokens | LogitTokens>;
+
+const withLogits =
+  (step: DecoderStep): LogitStep =>
+  (rows) =>
+    step(rows, true) as Promise<LogitTokens>;
 
 const ones = ({ dims }: Tensor): Tensor =>
   int32(new Int32Array(dims.reduce((p, n) => p * n, 1)).fill(1), dims);
