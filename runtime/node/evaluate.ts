@@ -50,6 +50,8 @@ export interface Evaluation extends Measures {
   /** what abstaining at the threshold of validation does here; left out where the run is not calibrated */
   readonly abstaining?: Abstaining;
   readonly predictions: string;
+  /** how the data set was read: columns, rows left out */
+  readonly notes: readonly string[];
   readonly seconds: number;
 }
 
@@ -175,6 +177,7 @@ export async function evaluateRun(
     majority: { answer, yesNo },
     ...(calibration && { abstaining: abstaining(rows, calibration) }),
     predictions: file,
+    notes: data.notes,
     seconds: (performance.now() - started) / 1000,
   };
   writeJson(evaluationPath(run, named, '.json'), evaluation);

@@ -38,6 +38,7 @@ export async function scoreRun(flags: EvalFlags): Promise<void> {
   console.log(
     `${run}, checkpoint ${checkpoint}, ${on} questions of ${data} (${split} split, sha256 ${splitSha256.slice(0, 12)})`,
   );
+  for (const note of evaluation.notes) console.log(`  ${note}`);
   if (candidates) console.log(`ranks ${candidates.n} candidates (${candidates.source})`);
   console.log(`\n${measuresText(evaluation)}`);
   if (abstaining) console.log(abstainingLine(abstaining, rows.length));
