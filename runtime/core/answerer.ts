@@ -32,8 +32,7 @@ export interface AskedQuestion {
   readonly ids: readonly number[];
 }
 
-/** Rows of a step whose logits are returned: 256 rows of 30,524 words are 31 MB. */
-const LOGIT_ROWS = 256;
+type Padding = Pick<AnswerOptions, 'referencePadding'>;
 
 /** One base with one set of trained tensors; another set needs no new session. */
 export class Answerer {
@@ -61,26 +60,20 @@ export class Answerer {
     options: AnswerOptions = {},
   ): Promise<Beam[][]> {
     const { beams = beamDefaults.beams, maxLength = beamDefaults.maxLength } = options;
-    const step = await this.startDecoder(imageStates, questions, options);
+    const step = (await this.startDecoder(imageStates, questions, options))();
     return beamSearch(questions.length, step, { ...beamDefaults, ...this.special, beams, maxLength });
   }
 
-  /** The `topK` candidates of each question with the likeliest first tokens, ranked by their likelihood. */
+  /** The `keep` likeliest candidates of each question, of the `topK` with the likeliest first tokens. */
   async rank(
     imageStates: Tensor,
     questions: readonly AskedQuestion[],
     candidates: readonly CandidateIds[],
-    { topK, ...options }: Pick<AnswerOptions, 'referencePadding'> & { readonly topK: number },
+    { topK, keep, ...options }: Padding & { readonly topK: number; readonly keep: number },
   ): Promise<RankedCandidate[][]> {
-    const each = Math.max(1, Math.floor(LOGIT_ROWS / Math.min(topK, candidates.length)));
-    const ranked: RankedCandidate[][] = [];
-    for (let at = 0; at < questions.length; at += each) {
-      const some = questions.slice(at, at + each);
-      const step = withLogits(await this.startDecoder(imageStates, some, options));
-      const { promptId } = this.special;
-      ranked.push(...(await rankCandidates(some.length, step, candidates, { topK, promptId })));
-    }
-    return ranked;
+    const start = await this.startDecoder(imageStates, questions, options);
+    const { promptId } = this.special;
+    return rankCandidates(questions.length, () => withLogits(start()), candidates, { topK, keep, promptId });
   }
 
   /** Log probability of a given answer (end token included) to each question, at each temperature. */
@@ -89,18 +82,18 @@ export class Answerer {
     questions: readonly AskedQuestion[],
     answers: readonly CandidateIds[],
     temperatures: readonly number[],
-    options: Pick<AnswerOptions, 'referencePadding'> = {},
+    options: Padding = {},
   ): Promise<number[][]> {
-    const step = withLogits(await this.startDecoder(imageStates, questions, options));
+    const step = withLogits((await this.startDecoder(imageStates, questions, options))());
     return temperedAnswers(step, answers, temperatures, this.special.promptId);
   }
 
-  /** Encodes the questions; the decoder's first step then takes the prompt. */
+  /** Encodes the questions; the first step of each decoder that this makes takes the prompt. */
   private async startDecoder(
     imageStates: Tensor,
     questions: readonly AskedQuestion[],
-    { referencePadding = false }: Pick<AnswerOptions, 'referencePadding'>,
-  ): Promise<DecoderStep> {
+    { referencePadding = false }: Padding,
+  ): Promise<() => DecoderStep> {
     const text = textFeeds(
       'question',
       questions.map((q) => q.ids),
@@ -117,7 +110,8 @@ export class Answerer {
       image_selection: selection,
     });
     const mask = referencePadding ? ones(text.question_mask!) : text.question_mask!;
-    return this.decoderStep({ ...this.trained, ...cross, question_mask: mask }, questions.length);
+    const fixed = { ...this.trained, ...cross, question_mask: mask };
+    return () => this.decoderStep(fixed, questions.length);
   }
 
   /** The decoder with its cache: each call appends one token to each row. */

@@ -18,10 +18,17 @@ export interface RankedCandidate {
 }
 
 export interface RankOptions {
-  /** candidates that are scored in full: those with the most likely first tokens */
+  /** candidates that may be scored in full: those with the most likely first tokens */
   readonly topK: number;
+  /** how many of the best are wanted */
+  readonly keep: number;
   readonly promptId: number;
 }
+
+/** Candidates of a question that are scored before it is known which others cannot win. */
+const FIRST_WAVE = 8;
+/** Rows of a step: 256 rows of 30,524 logits are 31 MB. */
+const ROWS = 256;
 
 /** log p of a row's tokens: log-sum-exp is what the graph took from the best token's logit. */
 function rowLogProbs({ width, ids, logProbs, logits }: LogitTokens, row: number, rows: number) {
@@ -53,49 +60,108 @@ function nextPrefixes(
   return [...groups].map(([token, shared]) => ({ row: { token, parent, question }, members: shared }));
 }
 
-/** The members whose first token is likeliest; the earlier of two that are equal. */
-const likeliest = (members: readonly number[], scores: Float64Array, topK: number): number[] =>
-  [...members].sort((a, b) => scores[b]! - scores[a]! || a - b).slice(0, topK);
+/** Candidates by question. */
+type Members = ReadonlyMap<number, readonly number[]>;
 
-/**
- * Scores candidate answers by their likelihood: all by their first token, the best `topK` in full. Candidates that
- * begin alike share their rows.
- *
- *   score = Σ_t log p(token_t | tokens before, question, image), not divided by the length
- *
- * Source: the reference's `rank` mode; its score has the label smoothing of training in it, this one has not.
- * @param candidates not empty; each ends with the end token.
- * @returns for each question the candidates that were scored in full, best first.
- */
-export async function rankCandidates(
-  questions: number,
+/** Scores the members in full, from the prompt on. */
+async function scoreInFull(
   step: LogitStep,
+  members: Members,
   candidates: readonly CandidateIds[],
-  { topK, promptId }: RankOptions,
-): Promise<RankedCandidate[][]> {
-  const scores = Array.from({ length: questions }, () => new Float64Array(candidates.length));
-  const chosen: number[][] = [];
-  let prefixes: Prefix[] = scores.map((_, question) => ({
+  promptId: number,
+): Promise<Map<number, RankedCandidate[]>> {
+  const sums = new Map([...members].map(([q, list]) => [q, new Map(list.map((c) => [c, 0]))]));
+  let prefixes: Prefix[] = [...members].map(([question, list]) => ({
     row: { token: promptId, parent: question, question },
-    members: [...candidates.keys()],
+    members: list,
   }));
   for (let depth = 0; prefixes.length > 0; depth++) {
     const next = await step(prefixes.map((p) => p.row));
     prefixes = prefixes.flatMap((prefix, at) => {
       const logProb = rowLogProbs(next, at, prefixes.length);
-      const own = scores[prefix.row.question]!;
-      for (const c of prefix.members) own[c]! += logProb(candidates[c]![depth]!);
-      if (depth > 0) return nextPrefixes(prefix, at, candidates, depth);
-      const members = likeliest(prefix.members, own, topK);
-      chosen[prefix.row.question] = members;
-      return nextPrefixes({ ...prefix, members }, at, candidates, depth);
+      const own = sums.get(prefix.row.question)!;
+      for (const c of prefix.members) own.set(c, own.get(c)! + logProb(candidates[c]![depth]!));
+      return nextPrefixes(prefix, at, candidates, depth);
     });
   }
-  return chosen.map((members, question) =>
-    members
-      .map((candidate) => ({ candidate, logProb: scores[question]![candidate]! }))
-      .sort((a, b) => b.logProb - a.logProb || a.candidate - b.candidate),
+  const listed = [...sums].map(
+    ([q, own]) => [q, [...own].map(([candidate, logProb]) => ({ candidate, logProb }))] as const,
   );
+  return new Map(listed);
+}
+
+/** log p of each candidate's first token, by question. */
+async function firstTokens(
+  step: LogitStep,
+  questions: number,
+  candidates: readonly CandidateIds[],
+  promptId: number,
+): Promise<number[][]> {
+  const rows = Array.from({ length: questions }, (_, q) => ({ token: promptId, parent: q, question: q }));
+  const next = await step(rows);
+  return rows.map((_, q) => {
+    const logProb = rowLogProbs(next, q, questions);
+    return candidates.map((ids) => logProb(ids[0]!));
+  });
+}
+
+/** Whole questions together, so that a step has few rows. */
+function* batches(members: Members): Generator<Members> {
+  let batch = new Map<number, readonly number[]>();
+  let rows = 0;
+  for (const [question, list] of members) {
+    if (list.length === 0) continue;
+    if (rows > 0 && rows + list.length > ROWS) {
+      yield batch;
+      [batch, rows] = [new Map(), 0];
+    }
+    batch.set(question, list);
+    rows += list.length;
+  }
+  if (rows > 0) yield batch;
+}
+
+const byScore = (a: RankedCandidate, b: RankedCandidate): number =>
+  b.logProb - a.logProb || a.candidate - b.candidate;
+
+/**
+ * The likeliest of the candidate answers: all are scored by their first token, the best `topK` in full. Candidates
+ * that begin alike share their rows; those whose first token alone is less likely than `keep` whole candidates are
+ * left out, as more tokens can only lower a score.
+ *
+ *   score = Σ_t log p(token_t | tokens before, question, image), not divided by the length
+ *
+ * Source: the reference's `rank` mode; its score has the label smoothing of training in it, this one has not.
+ * @param start makes the decoder anew, before the prompt.
+ * @param candidates not empty; each ends with the end token.
+ * @returns for each question the `keep` best of the `topK`, best first.
+ */
+export async function rankCandidates(
+  questions: number,
+  start: () => LogitStep,
+  candidates: readonly CandidateIds[],
+  { topK, keep, promptId }: RankOptions,
+): Promise<RankedCandidate[][]> {
+  const firsts = await firstTokens(start(), questions, candidates, promptId);
+  const chosen = firsts.map((scores) =>
+    [...scores.keys()].sort((a, b) => scores[b]! - scores[a]! || a - b).slice(0, topK),
+  );
+  const found: RankedCandidate[][] = firsts.map(() => []);
+  for (const [from, to] of [
+    [0, FIRST_WAVE],
+    [FIRST_WAVE, topK],
+  ]) {
+    const members = chosen.map((list, q) => {
+      const bound = found[q]![keep - 1]?.logProb ?? -Infinity;
+      return [q, list.slice(from, to).filter((c) => firsts[q]![c]! >= bound)] as const;
+    });
+    for (const batch of batches(new Map(members))) {
+      for (const [q, scored] of await scoreInFull(start(), batch, candidates, promptId)) {
+        found[q] = [...found[q]!, ...scored].sort(byScore);
+      }
+    }
+  }
+  return found.map((list) => list.slice(0, keep));
 }
 
 /** log softmax(z / T) at `token`. */

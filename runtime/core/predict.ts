@@ -46,11 +46,9 @@ async function ranked(
   candidates: readonly CandidateIds[],
   { topK = DEFAULT_TOP_K, beams = beamDefaults.beams, ...options }: Omit<PredictOptions, 'tokenizer'>,
 ): Promise<Beam[][]> {
-  const found = await answerer.rank(states, asked, candidates, { ...options, topK });
+  const found = await answerer.rank(states, asked, candidates, { ...options, topK, keep: beams });
   return found.map((list) =>
-    list
-      .slice(0, beams)
-      .map(({ candidate, logProb }) => ({ ids: candidates[candidate]!, logProb, score: logProb })),
+    list.map(({ candidate, logProb }) => ({ ids: candidates[candidate]!, logProb, score: logProb })),
   );
 }
 

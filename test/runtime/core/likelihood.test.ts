@@ -24,7 +24,10 @@ beforeAll(async () => {
 });
 
 test('every candidate has the log-likelihood that HF BLIP gives it, in one batch of mixed lengths', async () => {
-  const ranked = await answerer.rank(states, goldenAsked, candidates, { topK: candidates.length });
+  const ranked = await answerer.rank(states, goldenAsked, candidates, {
+    topK: candidates.length,
+    keep: candidates.length,
+  });
   for (const [question, list] of ranked.entries()) {
     expect(list).toHaveLength(candidates.length);
     for (const { candidate, logProb } of list) {
@@ -37,15 +40,18 @@ test('every candidate has the log-likelihood that HF BLIP gives it, in one batch
 });
 
 test('top k keeps the candidates with the likeliest first tokens, scored as before', async () => {
-  const all = await answerer.rank(states, goldenAsked, candidates, { topK: candidates.length });
+  const all = await answerer.rank(states, goldenAsked, candidates, {
+    topK: candidates.length,
+    keep: candidates.length,
+  });
   // log p of a first token: that of a candidate of this token alone, whatever its end
   const first = await answerer.rank(
     states,
     goldenAsked,
     candidates.map((c) => [c[0]!]),
-    { topK: candidates.length },
+    { topK: candidates.length, keep: candidates.length },
   );
-  const few = await answerer.rank(states, goldenAsked, candidates, { topK: 3 });
+  const few = await answerer.rank(states, goldenAsked, candidates, { topK: 3, keep: 3 });
   for (const [question, list] of few.entries()) {
     const firstOf = new Map(first[question]!.map(({ candidate, logProb }) => [candidate, logProb]));
     const kept = list.map((c) => c.candidate);
@@ -56,6 +62,23 @@ test('top k keeps the candidates with the likeliest first tokens, scored as befo
     for (const { candidate, logProb } of list) {
       const whole = all[question]!.find((c) => c.candidate === candidate)!;
       expect(Math.abs(logProb - whole.logProb)).toBeLessThan(1e-5);
+    }
+  }
+});
+
+test('the best few, found without scoring all of them, are the best few of all', async () => {
+  // many more candidates than are scored at first: each of HF's with every word in its place
+  const many = candidates.flatMap((c) => Array.from({ length: 20 }, (_, i) => [3 + 4 * i, ...c.slice(1)]));
+  const distinct = [...new Map(many.map((c) => [c.join(), c])).values()];
+  const all = { topK: distinct.length, keep: distinct.length };
+  const whole = await answerer.rank(states, goldenAsked, distinct, all);
+  for (const keep of [1, 3, 10]) {
+    const best = await answerer.rank(states, goldenAsked, distinct, { ...all, keep });
+    for (const [question, list] of best.entries()) {
+      const expectedBest = whole[question]!.slice(0, keep);
+      expect(list.map((c) => c.candidate)).toEqual(expectedBest.map((c) => c.candidate));
+      for (const [i, { logProb }] of list.entries())
+        expect(Math.abs(logProb - expectedBest[i]!.logProb)).toBeLessThan(1e-5);
     }
   }
 });
