@@ -73,8 +73,8 @@ export function sizesOf({ images, unreadable }: ImageFacts) {
 }
 
 function majorityLine({ majority }: Summary): string {
-  const { yesNoAnswer, yesNo, anyAnswer, all } = majority;
-  return `without looking: always '${yesNoAnswer}' scores ${percent(yesNo)} of the yes/no test questions, always '${anyAnswer}' ${percent(all)} of all`;
+  const { on, yesNoAnswer, yesNo, anyAnswer, all } = majority;
+  return `without looking: always '${yesNoAnswer}' scores ${percent(yesNo)} of the yes/no questions in ${on}, always '${anyAnswer}' ${percent(all)} of all`;
 }
 
 function print(opened: Opened, summary: Summary, lines: readonly string[]): void {
