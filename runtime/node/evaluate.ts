@@ -54,7 +54,11 @@ export async function evaluateRun(
   });
   const questions = data[options.on].slice(0, options.limit);
   if (questions.length === 0)
-    throw new UserError(`the ${options.on} part of the split is empty`, '--split', 'choose another');
+    throw new UserError(
+      `the ${options.on} part of the split is empty`,
+      '--split',
+      'choose another; of instruction data test the original questions: --data',
+    );
   const images = new ImageStore(manifest.config.imageSize, manifest.image.normalisation);
   await images.load(imagePaths(data.dataset, questions));
   const tokenizer = loadTokenizer();

@@ -33,7 +33,7 @@ test.each(names)('%s looks as pydicom shows it', async (name) => {
   expect(await difference(name, 'first', `${name}.png`)).toBeLessThanOrEqual(isLossy(name) ? 1 : 0);
 });
 
-test.each(['frames', 'jpeg2000-frames'])('%s: the frame that is asked for', async (name) => {
+test.each(['frames', 'frames-enhanced', 'jpeg2000-frames'])('%s: the frame that is asked for', async (name) => {
   const bytes = readFileSync(join(folder, `${name}.dcm`));
   const { frames } = await decodeDicom(bytes, name);
   expect(await difference(name, 'middle', `${name}.middle.png`)).toBe(0);
