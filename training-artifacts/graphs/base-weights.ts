@@ -3,6 +3,7 @@ import { basename, join, resolve } from 'node:path';
 import { normalisationNames } from '../../datasets/images/normalise.js';
 import { FileError } from '../../graph-builder/errors.js';
 import type { Graph, Parameter } from '../../graph-builder/ir/types.js';
+import type { MissConfig } from '../../graph-builder/models/config.js';
 import { initialValues } from '../weights/initialise.js';
 import { expandPretrained, hasPretrained, pretrainedRecord } from '../weights/pretrained.js';
 import {
@@ -39,10 +40,23 @@ function randomWeights(path: string, base: Graph, seed: number): void {
   writeSafetensors(path, new Map(tensors));
 }
 
-/** What `ort-weights import` recorded in the file. */
-function statedNormalisation(path: string): BaseWeights['normalisation'] | undefined {
-  const stated = withSafetensors(path, ({ header }) => header.metadata.normalisation);
-  return normalisationNames.find((name) => name === stated);
+/**
+ * The normalisation that `ort-weights import` recorded in a file.
+ *
+ * @throws {FileError} when it was made for another number of heads, which no shape shows.
+ */
+function statedNormalisation(path: string, config: MissConfig): BaseWeights['normalisation'] | undefined {
+  const { metadata } = withSafetensors(path, ({ header }) => header);
+  for (const [heads, flag] of [
+    ['visionHeads', '--vision-heads'],
+    ['textHeads', '--text-heads'],
+  ] as const) {
+    const stated = new RegExp(`"${heads}":(\\d+)`).exec(metadata.config ?? '')?.[1];
+    if (stated === undefined || Number(stated) === config[heads]) continue;
+    const what = `the weights were imported for ${stated} attention heads, the model has ${config[heads]}`;
+    throw new FileError(what, path, `add ${flag} ${stated}`);
+  }
+  return normalisationNames.find((name) => name === metadata.normalisation);
 }
 
 /** Finds the weights that the options name; random ones are written into `folder`. */
@@ -63,10 +77,11 @@ export function baseWeights(folder: string, plan: Plan, options: BuildOptions): 
       normalisation: record.normalisation,
     };
   }
+  const stated = statedNormalisation(weights, plan.config);
   return {
     path: resolve(weights),
     source: `file ${basename(weights)}`,
-    normalisation: options.normalisation ?? statedNormalisation(weights) ?? normalisation,
+    normalisation: options.normalisation ?? stated ?? normalisation,
   };
 }
 

@@ -1,8 +1,8 @@
 /** @file The readers of weight files against what PyTorch, NumPy and transformers wrote and say is in it. */
-import { readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { writeAtomic } from '../../../training-artifacts/files.js';
+import { writeAtomic, writeJson } from '../../../training-artifacts/files.js';
 import { floatPieces } from '../../../training-artifacts/weights/convert.js';
 import { ByteFile } from '../../../training-artifacts/weights/formats/byte-file.js';
 import { withWeights } from '../../../training-artifacts/weights/formats/open-source.js';
@@ -67,6 +67,19 @@ test('a model in shards is one model', async () => {
     expect(format).toBe('safetensors, 2 shards');
     expect(files.length).toBe(3);
     expect(tensors.get('classifier.weight')!.shape).toEqual([2, 16]);
+  });
+});
+
+test('PyTorch files in shards, too', async () => {
+  copyFileSync(golden('tensors.pth'), path('a.bin'));
+  copyFileSync(golden('tensors-legacy.pth'), path('b.bin'));
+  const weight_map = { 'state_dict.base': 'a.bin', 'state_dict.half': 'b.bin' };
+  writeJson(path('pytorch_model.bin.index.json'), { metadata: {}, weight_map });
+  await withWeights(path('pytorch_model.bin.index.json'), ({ tensors }) => {
+    expect([...tensors].map(([name, { dtype }]) => [name, dtype])).toEqual([
+      ['state_dict.base', 'F32'],
+      ['state_dict.half', 'F16'],
+    ]);
   });
 });
 

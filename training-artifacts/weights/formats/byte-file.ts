@@ -1,5 +1,5 @@
 /** @file A file read by offset: never whole, never beyond its end. */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { FileError } from '../../../graph-builder/errors.js';
 import { asFileError } from '../../files.js';
 
@@ -18,10 +18,10 @@ export class ByteFile {
   static open(path: string): ByteFile {
     let fd: number | undefined;
     try {
+      // a pipe would block when it is opened
+      if (!statSync(path).isFile()) throw new FileError('not a file', path, 'give a file');
       fd = openSync(path, 'r');
-      const stat = fstatSync(fd);
-      if (!stat.isFile()) throw new FileError('not a file', path, 'give a file');
-      return new ByteFile(path, fd, stat.size);
+      return new ByteFile(path, fd, fstatSync(fd).size);
     } catch (error) {
       if (fd !== undefined) closeSync(fd);
       throw asFileError(error, path, 'read');

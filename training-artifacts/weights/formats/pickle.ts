@@ -7,7 +7,7 @@ import { PickleMachine, type PickleRules, type PickleValue } from './pickle-mach
 import { opcodes } from './pickle-opcodes.js';
 
 /** A state dict of 1,000 tensors with AdamW's moments has 150,000 operations in 300 kB. */
-const MAX_OPERATIONS = 2 ** 21;
+const MAX_OPERATIONS = 2 ** 20;
 export const MAX_PICKLE = 2 ** 25;
 
 /**

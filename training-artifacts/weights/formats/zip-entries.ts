@@ -15,6 +15,8 @@ export interface ZipEntry {
 }
 
 const MAX_ENTRIES = 2 ** 18;
+/** Characters of all names together: they are kept in memory. */
+const MAX_NAMES = 2 ** 25;
 
 function checkEntry(entry: yauzl.Entry, offset: number, path: string, fileBytes: number): ZipEntry {
   const where = `${path}, entry ${printable(entry.fileName)}`;
@@ -34,9 +36,12 @@ function checkEntry(entry: yauzl.Entry, offset: number, path: string, fileBytes:
 async function readEntries(zip: yauzl.ZipFile, path: string): Promise<Map<string, ZipEntry>> {
   if (zip.entryCount > MAX_ENTRIES) throw damaged(`the zip file has ${zip.entryCount} entries`, path);
   const entries = new Map<string, ZipEntry>();
+  let characters = 0;
   for await (const entry of zip.eachEntry()) {
     if (entries.has(entry.fileName))
       throw damaged(`two entries are called ${printable(entry.fileName)}`, path);
+    characters += entry.fileName.length;
+    if (characters > MAX_NAMES) throw damaged(`names of more than ${MAX_NAMES} characters`, path);
     const { fileDataStart } = await zip.readLocalFileHeaderPromise(entry, { minimal: true });
     entries.set(entry.fileName, checkEntry(entry, fileDataStart, path, zip.fileSize));
   }

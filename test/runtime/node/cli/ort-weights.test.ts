@@ -55,6 +55,14 @@ test('an imported base has its normalisation with it into a run', async () => {
   const own = JSON.parse(readFileSync(join(folder, 'runs', 'own', 'manifest.json'), 'utf8'));
   expect(own.image.normalisation).toBe('half');
   expect(own.weights.source).toBe('file base.safetensors');
+  const heads = (flag: string, i: number, all: readonly string[]) =>
+    all[i - 1] === '--text-heads' ? '4' : flag;
+  const flags = ['--variant', 'lora-r2', ...to('runs'), '--weights', join(folder, 'base.safetensors')];
+  const refused = await runProgram('build-graph', [...flags.map(heads), '--name', 'other'], folder);
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toMatch(
+    /imported for 2 attention heads, the model has 4\n.*\n {2}to do: add --text-heads 2/,
+  );
 });
 
 test('a run goes to transformers and comes back the same', async () => {
