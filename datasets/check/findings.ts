@@ -171,6 +171,14 @@ export function imageCopies(parts: Parts, facts: ImageFacts): Finding[] {
   ];
 }
 
+/** DICOM files that say, or are of a kind that often has it, that text about the patient is in the pixels. */
+export const textInPixels = ({ images }: ImageFacts): Finding[] =>
+  finding(
+    'text about patients in the pixels',
+    'look at these images, and blank what identifies: no tool here does it',
+    [...images].flatMap(([id, { notes = [] }]) => notes.map((note) => `${safeName(id)}: ${note}`)),
+  );
+
 /** Examples show the shape of a name only. */
 export function identifiers(questions: readonly Question[]): Finding[] {
   const found: string[] = [];

@@ -7,6 +7,8 @@ export interface ImageFact {
   /** of the file's bytes, in hex */
   readonly sha256: string;
   readonly print: Fingerprint;
+  /** what the user should know of it, e.g. that its file says that names are in the pixels */
+  readonly notes?: readonly string[];
 }
 
 export interface ImageFacts {

@@ -21,6 +21,8 @@ export interface AdapterAnswer extends Pick<Prediction, 'answer' | 'probability'
   readonly loadMs: number;
   readonly newSessions: number;
   readonly answerMs: number;
+  /** what the user should know of the image */
+  readonly notes: readonly string[];
   /** why its answers may mean nothing on this base */
   readonly warning?: string;
 }
@@ -35,13 +37,20 @@ export interface AdapterAnswer extends Pick<Prediction, 'answer' | 'probability'
 export async function answerWithAdapters(
   source: ModelSource,
   folders: readonly string[],
-  { image, question, threads, ...options }: Omit<Ask, 'checkpoint' | 'candidates' | 'topK' | 'explain'>,
+  {
+    image,
+    question,
+    threads,
+    frame,
+    ...options
+  }: Omit<Ask, 'checkpoint' | 'candidates' | 'topK' | 'explain'>,
 ): Promise<AdapterAnswer[]> {
   const loaded: LoadedModel = loadModel(source, threads);
   const { config, normalisation, maxQuestionTokens, model } = loaded;
   const tokenizer = loadTokenizer();
   const { ids } = tokenizer.encodeQuestion(question, maxQuestionTokens);
-  const pixels = await new ImageStore(config.imageSize, normalisation).readPixelValues(image);
+  const images = new ImageStore(config.imageSize, normalisation);
+  const pixels = await images.readPixelValues(image, frame);
   const labels = adapterLabels(folders);
   const loads = [];
   for (const [i, label] of labels.entries()) {
@@ -58,7 +67,7 @@ export async function answerWithAdapters(
     });
     const { answer, probability, beams } = prediction!;
     const answerMs = performance.now() - started;
-    answers.push({ ...load, image, question, answer, probability, beams, answerMs });
+    answers.push({ ...load, image, question, answer, probability, beams, answerMs, notes: images.notes });
   }
   return answers;
 }

@@ -12,12 +12,14 @@ const AT_ONCE = 4;
 
 async function factOf(path: string): Promise<ImageFact> {
   const bytes = await readFile(path);
-  const image = await decodeImage(bytes);
+  const notes: string[] = [];
+  const image = await decodeImage(bytes, { onNote: (note) => notes.push(note) });
   return {
     width: image.width,
     height: image.height,
     sha256: createHash('sha256').update(bytes).digest('hex'),
     print: fingerprint(image),
+    ...(notes.length > 0 && { notes }),
   };
 }
 

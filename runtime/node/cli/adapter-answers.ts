@@ -46,6 +46,7 @@ export async function printAdapterAnswers(flags: AdapterFlags, ask: Omit<Ask, 'c
   for (const { adapter, warning } of answers)
     if (warning) process.stderr.write(`note: ${adapter}: ${warning}\n`);
   const [first, ...others] = answers;
+  for (const note of first?.notes ?? []) process.stderr.write(`note: ${note}\n`);
   if (first && others.length === 0) {
     console.log(`${first.answer}  (probability ${percent(first.probability)}%, adapter ${first.adapter})\n`);
     console.log(

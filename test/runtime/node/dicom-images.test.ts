@@ -4,8 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import dicomParser from 'dicom-parser';
 import { afterAll, expect, test } from 'vitest';
+import { textInPixels } from '../../../datasets/check/findings.js';
+import type { Question } from '../../../datasets/dataset.js';
 import { decodeImage } from '../../../runtime/node/decode-image.js';
 import { sliceOfFolder } from '../../../runtime/node/dicom-series.js';
+import { readImageFacts } from '../../../runtime/node/image-facts.js';
 
 const oracles = join(import.meta.dirname, '../../oracles/dicom');
 const scratch = mkdtempSync(join(tmpdir(), 'dicom-'));
@@ -72,4 +75,19 @@ test('a folder with a series: the slice that is asked for, in the order of the s
 test('the oracles do hold what must turn up nowhere', () => {
   for (const file of readdirSync(oracles).filter((f) => f.endsWith('.dcm') && f !== 'native-deflated.dcm'))
     expect(readFileSync(join(oracles, file), 'latin1')).toContain('Secret^Sophie');
+});
+
+test('ort-data check lists the files that warn of text in their pixels', async () => {
+  const questions: Question[] = ['rgb', 'ybr-full'].map((name) => {
+    const rows = { qid: name, imageId: `${name}.dcm`, question: 'What?', answer: 'x' };
+    return { ...rows, answerType: 'open' };
+  });
+  const imagePath = (id: string) => join(oracles, id);
+  const dataset = { name: 'a', licence: 'none', questions, notes: [], skipped: [], imagePath };
+  const [found, ...others] = textInPixels(await readImageFacts(dataset, ['rgb.dcm', 'ybr-full.dcm']));
+  expect(others).toEqual([]);
+  expect(found).toMatchObject({
+    count: 1,
+    examples: [expect.stringMatching(/^rgb\.dcm: .*text about the patient/)],
+  });
 });

@@ -61,6 +61,7 @@ export const check = subcommand(
         ...find.texts(textFacts(questions, loadTokenizer(), limits), limits),
         ...find.balance(parts),
         ...find.identifiers(questions),
+        ...(facts ? find.textInPixels(facts) : []),
       ];
       if (flags.strict && findings.length > 0) process.exitCode = 1;
       if (flags.json)
