@@ -45,7 +45,7 @@ const SMOOTHING = 0.01;
 const WIDTH = 640;
 const AXIS = '#667085';
 /** Okabe and Ito's colours: told apart with every kind of colour vision. */
-const COLOURS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000'];
+export const COLOURS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000'];
 
 interface Row {
   readonly run: string;
@@ -270,6 +270,17 @@ export function curvesSpec(
   };
 }
 
+/** Draws a specification. */
+export async function drawSvg(spec: TopLevelSpec): Promise<string> {
+  const [vega, { compile }] = await Promise.all([import('vega'), import('vega-lite')]); // 0.3 s: only where needed
+  const view = new vega.View(vega.parse(compile(spec).spec), { renderer: 'none', logLevel: vega.Error });
+  try {
+    return await view.toSVG();
+  } finally {
+    view.finalize();
+  }
+}
+
 /**
  * Draws the curves to an SVG file, and writes the specification beside it (`curves.svg` → `curves.vl.json`).
  *
@@ -282,13 +293,7 @@ export async function writeCurves(
   options: CurveOptions = {},
 ): Promise<void> {
   const spec = curvesSpec(metrics, options);
-  const [vega, { compile }] = await Promise.all([import('vega'), import('vega-lite')]); // 0.3 s: only where needed
-  const view = new vega.View(vega.parse(compile(spec).spec), { renderer: 'none', logLevel: vega.Error });
-  try {
-    writeAtomic(path, await view.toSVG());
-  } finally {
-    view.finalize();
-  }
+  writeAtomic(path, await drawSvg(spec));
   const name = path
     .slice(dirname(path).length)
     .replace(/^[/\\]/, '')

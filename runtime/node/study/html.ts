@@ -1,0 +1,112 @@
+/** @file A report as one page: style and figures inside, nothing loaded from anywhere. */
+import type { Block, TableBlock } from './document.js';
+
+const escaped = (words: string): string =>
+  words.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+
+const inline = (words: string): string =>
+  escaped(words)
+    .replace(/`([^`]+)`/g, '<code>$1</code>')
+    .replace(/\*\*([^*]+)\*\*/g, '<strong>$1</strong>');
+
+const style = `
+:root { color-scheme: light dark; --ink: #1d2433; --soft: #5b6577; --line: #d9dde4; --ground: #fff; --band: #f5f7fa; --accent: #0f5fa6; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e8ef; --soft: #9aa5b8; --line: #333c4c; --ground: #12161d; --band: #1a202a; --accent: #7db8ee; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 66rem; background: var(--ground); color: var(--ink);
+  font: 16px/1.55 system-ui, "Segoe UI", "DejaVu Sans", Arial, sans-serif; }
+h1 { font-size: 1.75rem; line-height: 1.25; margin: 0 0 .5rem; }
+h2 { font-size: 1.25rem; margin: 2.5rem 0 .75rem; padding-top: .75rem; border-top: 1px solid var(--line); }
+h3 { font-size: 1.05rem; margin: 1.75rem 0 .5rem; }
+p, li { max-width: 72ch; }
+ul { padding-left: 1.25rem; }
+li { margin: .25rem 0; }
+code { font: .875em ui-monospace, "DejaVu Sans Mono", monospace; background: var(--band); padding: .1em .3em; border-radius: 3px; overflow-wrap: anywhere; }
+.scroll { overflow-x: auto; margin: .75rem 0 1.25rem; }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
+th[colspan] { text-align: center; }
+th.start, td.start { border-left: 1px solid var(--line); }
+td.word, th.word { text-align: left; }
+td.long { white-space: normal; min-width: 16rem; max-width: 30rem; }
+tbody tr:hover { background: var(--band); }
+figure { margin: 1.25rem 0 2rem; }
+figure h3 { margin-top: 0; }
+figure .scroll { margin: 0; }
+figure svg { max-width: 100%; height: auto; display: block; }
+figcaption { color: var(--soft); font-size: .875rem; max-width: 72ch; margin-top: .25rem; }
+@media print { body { max-width: none; padding: 0; } h2, figure { break-inside: avoid; } }
+`;
+
+/** Columns that start a group have a line before them. */
+const starts = ({ groups = [] }: TableBlock): Set<number> =>
+  new Set(
+    groups.map((_, i) => groups.slice(0, i).reduce((sum, { span }) => sum + span, 0)).filter((at) => at > 0),
+  );
+
+/** Cells with more words than this may break. */
+const LONG = 40;
+
+function table(part: TableBlock): string {
+  const { head, groups, rows, words } = part;
+  const first = starts(part);
+  const classes = (i: number, cell = '') =>
+    [i < words && 'word', first.has(i) && 'start', i < words && cell.length > LONG && 'long']
+      .filter(Boolean)
+      .join(' ');
+  const cells = (tag: string, row: readonly string[]) =>
+    row.map((cell, i) => `<${tag} class="${classes(i, cell)}">${inline(cell)}</${tag}>`).join('');
+  const above = groups?.map(({ title, span }, i) => {
+    const start = i > 0 ? ' class="start"' : '';
+    return `<th colspan="${span}"${start} scope="colgroup">${inline(title)}</th>`;
+  });
+  const heads = `${above ? `<tr>${above.join('')}</tr>` : ''}<tr>${cells('th', head)}</tr>`;
+  const body = rows.map((row) => `<tr>${cells('td', row)}</tr>`).join('\n');
+  // scrollable regions must be reachable by keyboard
+  return `<div class="scroll" tabindex="0" role="region" aria-label="table"><table><thead>${heads}</thead><tbody>\n${body}\n</tbody></table></div>`;
+}
+
+/** An SVG as part of a page, with a name for those who cannot see it. */
+const embedded = (svg: string, title: string): string =>
+  svg.replace(/^[\s\S]*?<svg/, `<svg role="img" aria-label="${escaped(title)}"`).trim();
+
+function block(part: Block, figures: ReadonlyMap<string, string>): string {
+  switch (part.kind) {
+    case 'heading':
+      return `<h${part.level}>${inline(part.text)}</h${part.level}>`;
+    case 'text':
+      return `<p>${inline(part.text)}</p>`;
+    case 'list':
+      return `<ul>\n${part.items.map((item) => `<li>${inline(item)}</li>`).join('\n')}\n</ul>`;
+    case 'table':
+      return table(part);
+    case 'figure':
+      return `<figure><h3>${inline(part.title)}</h3><div class="scroll">${embedded(figures.get(part.name)!, part.title)}</div><figcaption>${inline(part.caption)}</figcaption></figure>`;
+  }
+}
+
+/** @param figures SVG of each figure by name, in the page's own colours. */
+export function toHtml(
+  title: string,
+  blocks: readonly Block[],
+  figures: ReadonlyMap<string, string>,
+): string {
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escaped(title)}</title>
+<style>${style}</style>
+</head>
+<body>
+<main>
+${blocks.map((part) => block(part, figures)).join('\n')}
+</main>
+</body>
+</html>
+`;
+}
