@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readJson } from '../../../datasets/read-json.js';
-import { isYesNo } from '../../../datasets/scoring/normalise-answer.js';
+import { isYesNo, normaliseAnswer } from '../../../datasets/scoring/normalise-answer.js';
 import { FileError, UserError } from '../../../graph-builder/errors.js';
 import { readCheckpointState } from '../../../training-artifacts/checkpoint/checkpoint.js';
 import { readManifest } from '../../../training-artifacts/graphs/manifest.js';
@@ -22,6 +22,8 @@ export interface Answer {
   readonly question: string;
   readonly truth: string;
   readonly answer: string;
+  /** the answer in the form in which answers are compared */
+  readonly normal: string;
   readonly correct: boolean;
 }
 
@@ -85,7 +87,14 @@ function readAnswers(file: string): Answer[] {
   return lines.map((line, i) => {
     try {
       const { qid, question, answer, prediction, correct } = predictionSchema.parse(JSON.parse(line));
-      return { qid, question, truth: answer, answer: prediction, correct };
+      return {
+        qid,
+        question,
+        truth: answer,
+        answer: prediction,
+        normal: normaliseAnswer(prediction),
+        correct,
+      };
     } catch (error) {
       throw new FileError('not a prediction', `${file}:${i + 1}`, remedy, { cause: error });
     }

@@ -41,7 +41,7 @@ function themed(spec: Spec, { ink, grid, background }: Theme): TopLevelSpec {
     config: {
       font: 'DejaVu Sans, Helvetica, Arial, sans-serif',
       axis: { ...text, gridColor: grid, domainColor: ink, tickColor: ink, titlePadding: 8, labelLimit: 260 },
-      legend: { ...text, labelLimit: 240 },
+      legend: { ...text, labelLimit: 240, symbolOpacity: 1 },
       view: { stroke: grid },
       text: { color: ink },
       rule: { color: ink },
@@ -53,17 +53,15 @@ function themed(spec: Spec, { ink, grid, background }: Theme): TopLevelSpec {
 const methodLabel = ({ row }: RowResult): string =>
   row.id === BASE ? 'base' : (methodNames[methodOf(row.variant)] ?? row.variant);
 
-const formNames = { original: 'original', instruction: 'instruction' } as const;
-
 const dots = (rows: readonly RowResult[], all: Collected) =>
   rows.map((result) => {
     const { mean, low, high } = scoresOf(result, all).all;
     const { row } = result;
-    const name = row.label.replace(', instruction data', '').replace(' data only', '');
     return {
       id: row.id,
-      row: name.replace(/^full, instruction$/, 'full'),
-      form: formNames[row.form],
+      // a row and its twin on instruction data stand on one line
+      row: row.label.replace(/, instruction data( only)?$/, ''),
+      form: row.form,
       percent: 100 * mean,
       low: 100 * low,
       high: 100 * high,
@@ -115,7 +113,10 @@ function byForm(all: Collected): Figure {
     title: both ? 'Accuracy by data format (the paper’s Figure 2)' : 'Accuracy of every row',
     caption: `Mean over seeds with its 95% interval, best row first${base ? '; dashed: the base, not tuned' : ''}.`,
     spec: (theme) =>
-      themed({ data: { values }, width: WIDTH - 120, height: { step: both ? 30 : 19 }, layer }, theme),
+      themed(
+        { data: { values }, width: WIDTH - 120, height: { step: both ? 24 : 19, for: 'position' }, layer },
+        theme,
+      ),
   };
 }
 
@@ -130,11 +131,12 @@ export function paretoFront<T extends { trainable: number; percent: number }>(po
   });
 }
 
-function pareto(all: Collected): Figure {
+function pareto(all: Collected): Figure | undefined {
   const values = dots(
     all.rows.filter(({ row }) => row.trained && row.form === 'original'),
     all,
   );
+  if (values.length === 0) return undefined;
   const base = dots(
     all.rows.filter(({ row }) => row.id === BASE),
     all,
@@ -271,16 +273,23 @@ function curves({ rows }: Collected): Figure | undefined {
 
 function heatMap({ rows }: Collected): Figure | undefined {
   if (rows.length < 2) return undefined;
-  const names = rows.map(({ row }) => row.label);
+  const name = ({ row }: RowResult) => row.label.replace(/instruction data/, 'instr.');
+  const names = rows.map(name);
   const values = rows.flatMap((a) =>
     rows.flatMap((b) => {
       const share = agreement(a, b);
-      return share === undefined ? [] : [{ a: a.row.label, b: b.row.label, percent: 100 * share }];
+      return share === undefined ? [] : [{ a: name(a), b: name(b), percent: 100 * share }];
     }),
   );
-  const axis = (field: string) => ({ field, type: 'nominal', sort: names, title: null });
+  const axis = (field: string, labelAngle: number) => ({
+    field,
+    type: 'nominal',
+    sort: names,
+    title: null,
+    axis: { labelAngle, labelLimit: 260 },
+  });
   const step = rows.length <= 14 ? 34 : 21;
-  const encoding = { x: { ...axis('b'), axis: { labelAngle: -60 } }, y: axis('a') };
+  const encoding = { x: axis('b', -60), y: axis('a', 0) };
   const colour = {
     field: 'percent',
     type: 'quantitative',
@@ -289,7 +298,7 @@ function heatMap({ rows }: Collected): Figure | undefined {
   };
   const middle = (Math.min(...values.map((v) => v.percent)) + Math.max(...values.map((v) => v.percent))) / 2;
   const text = {
-    mark: { type: 'text', fontSize: 10 },
+    mark: { type: 'text', fontSize: 10, aria: false },
     encoding: {
       text: { field: 'percent', format: '.0f' },
       color: { condition: { test: `datum.percent > ${middle}`, value: 'black' }, value: 'white' },
@@ -308,7 +317,7 @@ function heatMap({ rows }: Collected): Figure | undefined {
           height: { step },
           encoding,
           layer: [
-            { mark: { type: 'rect' }, encoding: { color: colour } },
+            { mark: { type: 'rect', aria: false }, encoding: { color: colour } },
             ...(rows.length <= 14 ? [text] : []),
           ],
         },

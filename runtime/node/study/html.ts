@@ -15,7 +15,7 @@ const style = `
   :root { --ink: #e4e8ef; --soft: #9aa5b8; --line: #333c4c; --ground: #12161d; --band: #1a202a; --accent: #7db8ee; }
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 66rem; background: var(--ground); color: var(--ink);
+body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 82rem; background: var(--ground); color: var(--ink);
   font: 16px/1.55 system-ui, "Segoe UI", "DejaVu Sans", Arial, sans-serif; }
 h1 { font-size: 1.75rem; line-height: 1.25; margin: 0 0 .5rem; }
 h2 { font-size: 1.25rem; margin: 2.5rem 0 .75rem; padding-top: .75rem; border-top: 1px solid var(--line); }
@@ -25,8 +25,8 @@ ul { padding-left: 1.25rem; }
 li { margin: .25rem 0; }
 code { font: .875em ui-monospace, "DejaVu Sans Mono", monospace; background: var(--band); padding: .1em .3em; border-radius: 3px; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; margin: .75rem 0 1.25rem; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .28rem .45rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th[colspan] { text-align: center; }
 th.start, td.start { border-left: 1px solid var(--line); }

@@ -45,7 +45,6 @@ function about({ settings, all, missing }: StudyFacts): Block[] {
 function differs({ settings }: StudyFacts): Block[] {
   const { preset, data } = settings;
   return [
-    heading(2, 'The paper’s figures beside ours'),
     text(
       `The paper's figures (${paperFigures().source}) are shown beside ours to compare **patterns, not values**:`,
       `its base is a model of 361 million parameters, pretrained on 38,800 image and text pairs, at 480 pixels, trained for 130 epochs on SLAKE;`,
@@ -168,11 +167,11 @@ export function reportBlocks(facts: StudyFacts): Block[] {
     list(limits(all, summary)),
     ...judged(facts),
     heading(2, 'Tables'),
+    ...(all.rows.some(({ row }) => row.tables.length > 0) ? differs(facts) : []),
     ...others(facts),
     ...tables(facts),
     heading(2, 'Figures'),
     ...figures.map(({ name, title, caption }): Block => ({ kind: 'figure', name, title, caption })),
-    ...(facts.all.rows.some(({ row }) => row.tables.length > 0) ? differs(facts) : []),
     heading(2, 'Comparisons'),
     ...compared(facts),
     ...notRun(facts),

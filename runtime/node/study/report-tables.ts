@@ -20,7 +20,7 @@ function measured({ runs }: RowResult, of: (run: RowResult['runs'][number]) => n
   return values.length === 0 ? null : values.reduce((a, b) => a + b, 0) / values.length;
 }
 
-/** Seconds a step, peak memory, adapter size. */
+/** Seeds, epochs, seconds a step, peak memory, adapter size. */
 function costs(row: RowResult): string[] {
   const [seconds, peak, adapter] = [
     measured(row, (r) => r.secondsPerStep),
@@ -28,6 +28,8 @@ function costs(row: RowResult): string[] {
     measured(row, (r) => r.adapterBytes),
   ];
   return [
+    String(row.runs.length),
+    epochs(row),
     printed(seconds, seconds !== null && seconds < 0.1 ? 3 : 2),
     peak === null ? '-' : printed(peak / 1e9),
     adapter === null ? '-' : printed(adapter / 1e6),
@@ -68,14 +70,14 @@ export function paperTable(table: number, all: Collected): TableBlock | undefine
     groups: [
       { title: '', span: 4 + Number(ranks) },
       { title: 'this study', span: 3 },
-      { title: 'cost here', span: 5 },
       { title: 'paper (SLAKE)', span: 4 + Number(memory) },
+      { title: 'cost here', span: 5 },
     ],
     head: [
       ...['ViT', 'JTM', 'DEC', ...(ranks ? ['rank'] : []), '#params'],
       ...['opened', 'closed', 'global'],
-      ...costHead,
       ...['#params', 'opened', 'closed', 'global', ...(memory ? ['GPU GB'] : [])],
+      ...costHead,
     ],
     rows: rows.map((result) => {
       const { row, runs } = result;
@@ -85,12 +87,10 @@ export function paperTable(table: number, all: Collected): TableBlock | undefine
         ...(ranks ? [/-r(\d+)$/.exec(row.variant)?.[1] ?? '-'] : []),
         `${runs[0]!.parameters.percent.toFixed(3)}%`,
         ...ours(result, all),
-        String(runs.length),
-        epochs(result),
-        ...costs(result),
         paper ? `${paper.percent.toFixed(3)}%` : '-',
         ...[paper?.open, paper?.closed, paper?.all].map((v) => printed(v)),
         ...(memory ? [printed(paper?.memoryGb)] : []),
+        ...costs(result),
       ];
     }),
   };
@@ -112,16 +112,16 @@ export function stageTable(all: Collected): TableBlock | undefined {
     groups: [
       { title: '', span: 2 },
       { title: 'this study', span: 3 },
-      { title: 'cost here', span: 5 },
       { title: 'paper, VQA-RAD', span: 3 },
       { title: 'paper, SLAKE', span: 3 },
+      { title: 'cost here', span: 5 },
     ],
     head: [
       'tuning',
       '#params',
       ...['opened', 'closed', 'global'],
-      ...costHead,
       ...Array(2).fill(['opened', 'closed', 'global']).flat(),
+      ...costHead,
     ],
     rows: rows.map((result) => {
       const [method, tuning] = table5Rows[result.row.id] ?? [];
@@ -133,11 +133,9 @@ export function stageTable(all: Collected): TableBlock | undefined {
         result.row.label,
         `${share.toFixed(1)}%`,
         ...ours(result, all),
-        String(result.runs.length),
-        epochs(result),
-        ...costs(result),
         ...of(paper?.vqaRad),
         ...of(paper?.slake),
+        ...costs(result),
       ];
     }),
   };
@@ -161,14 +159,7 @@ export function otherRows(all: Collected): TableBlock | undefined {
       const { row, runs } = result;
       const cells = keys.map((key) => String(row.varied[key] ?? '-'));
       const named = keys.length > 0 && row.trained ? cells : [row.label, ...cells.slice(1).map(() => '-')];
-      return [
-        ...named,
-        `${runs[0]!.parameters.percent.toFixed(3)}%`,
-        ...ours(result, all),
-        String(runs.length),
-        epochs(result),
-        ...costs(result),
-      ];
+      return [...named, `${runs[0]!.parameters.percent.toFixed(3)}%`, ...ours(result, all), ...costs(result)];
     }),
   };
 }

@@ -104,11 +104,15 @@ function answerRecords({ rows }: Collected) {
   }));
 }
 
-/** One line a step. */
+/** One line an epoch: mean training loss, nats an answer token. */
 const lossRecords = ({ rows }: Collected) =>
   rows.flatMap(({ runs }) =>
-    runs.flatMap(({ id, metrics }) =>
-      metrics.steps.map(({ step, epoch, loss, lr }) => ({ run: id, step, epoch, loss, lr })),
+    runs.flatMap(({ id, metrics: { steps } }) =>
+      [...new Set(steps.map(({ epoch }) => epoch))].map((epoch) => {
+        const of = steps.filter((step) => step.epoch === epoch);
+        const loss = of.reduce((sum, step) => sum + step.loss, 0) / of.length;
+        return { run: id, epoch: epoch + 1, steps: of.length, loss: Number(loss.toFixed(5)) };
+      }),
     ),
   );
 

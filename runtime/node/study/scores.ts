@@ -1,6 +1,5 @@
 /** @file Scores of rows with their intervals, and rows compared on the same questions. */
 import { mcnemar } from '../../../datasets/scoring/compare.js';
-import { normaliseAnswer } from '../../../datasets/scoring/normalise-answer.js';
 import {
   average,
   difference,
@@ -86,8 +85,7 @@ export function compareRows(a: RowResult, b: RowResult): Comparison | undefined 
  */
 export function agreement(a: RowResult, b: RowResult): number | undefined {
   const same = (x: RunResult, y: RunResult) =>
-    x.answers.filter(({ answer }, i) => normaliseAnswer(answer) === normaliseAnswer(y.answers[i]!.answer))
-      .length / x.answers.length;
+    x.answers.filter(({ normal }, i) => normal === y.answers[i]!.normal).length / x.answers.length;
   const pairs: [RunResult, RunResult][] = [];
   if (a === b) for (const x of a.runs) for (const y of a.runs) if (x.seed < y.seed) pairs.push([x, y]);
   if (a !== b) {

@@ -31,8 +31,14 @@ export function summarise(all: Collected): Summary {
 const points = ({ difference: d }: Comparison): string =>
   `${signed(d.mean)} points [${signed(d.low)}, ${signed(d.high)}]`;
 
-const named = (ids: readonly string[], all: Collected): string =>
-  ids.map((id) => `\`${all.rows.find(({ row }) => row.id === id)!.row.label}\``).join(', ');
+/** Longer lists are left to the table of comparisons. */
+const MOST_NAMES = 6;
+
+function named(ids: readonly string[], all: Collected): string {
+  const labels = ids.map((id) => `\`${all.rows.find(({ row }) => row.id === id)!.row.label}\``);
+  const more = labels.length - MOST_NAMES;
+  return more > 1 ? `${labels.slice(0, MOST_NAMES).join(', ')} and ${more} more` : labels.join(', ');
+}
 
 /** Of yes/no questions: above what always giving one answer gets? */
 function aboveMajority(scores: RowScores, majority: number): string {
