@@ -79,6 +79,16 @@ export function seedAccuracy(table: SeedTable): SeedMean {
   return { ...plain, low: Math.max(0, centre - half), high: Math.min(1, centre + half) };
 }
 
+/**
+ * {@link seedMean} of paired differences in [-1, 1]. The interval counts one more question that speaks for each
+ * side: where few questions differ, the plain one is too narrow, and has no width where none does.
+ * Source: Bonett and Price 2012 (J Educ Behav Stat 37:479), "adjusted Wald"; here with t and seeds.
+ */
+export function seedDifference(table: SeedTable): SeedMean {
+  const { low, high, error, df } = seedMean(table.map((row) => [...row, 1, -1]));
+  return { ...seedMean(table), low: Math.max(-1, low), high: Math.min(1, high), error, df };
+}
+
 /** Element by element A − B: the table of paired differences. */
 export const difference = (a: SeedTable, b: SeedTable): SeedTable =>
   a.map((row, s) => row.map((value, q) => value - b[s]![q]!));

@@ -29,6 +29,8 @@ interface Rule {
   readonly rule: string;
   /** the claim holds if A is better than B */
   sides(rows: readonly RowResult[]): Sides;
+  /** rows without which nothing is said */
+  readonly needs?: number;
   /** said beside it, decides nothing */
   beside?(rows: readonly RowResult[]): Sides & { readonly what: string };
 }
@@ -68,6 +70,7 @@ export const rules: readonly Rule[] = [
   },
   {
     claim: 'LoRA and prefix tuning are the best methods.',
+    needs: 4,
     rule: `At T/T/P: the mean of LoRA (rank 8) and prefix tuning against the mean of (IA)3 and P-tuning v2. Confirms if ${interval}.`,
     sides: (rows) => {
       const ttp = at(rows, (_, placement) => placement === 'T/T/P');
@@ -110,12 +113,12 @@ const percent = (share: number): string => (100 * share).toFixed(1);
 const inPoints = ({ mean, low, high }: SeedMean): string =>
   `${mean >= 0 ? '+' : ''}${percent(mean)} points [${percent(low)}, ${percent(high)}]`;
 
-function judge({ claim, rule, sides, beside }: Rule, rows: readonly RowResult[]): Finding {
+function judge({ claim, rule, needs = 2, sides, beside }: Rule, rows: readonly RowResult[]): Finding {
   const done = rows
     .map(({ row, runs }) => ({ row, runs: runs.filter((r) => r.toTheEnd) }))
     .filter(({ runs }) => runs.length > 0);
   const [{ a, b }, wanted] = [sides(done), sides(rows)];
-  const found = contrast(a, b);
+  const found = a.length + b.length >= needs ? contrast(a, b) : undefined;
   const short = wanted.a.length + wanted.b.length - a.length - b.length;
   const base = { claim, rule, rows: [...a, ...b].map(({ row }) => row.id) };
   if (!found) {

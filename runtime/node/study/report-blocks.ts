@@ -128,7 +128,7 @@ function method({ settings }: StudyFacts): Block[] {
     list([
       'Closed: answered yes or no; opened: all others; global: all test questions. Exact match, both sides lower-cased, trimmed, blanks around punctuation and a final full stop dropped. Beam search, 3 beams, the checkpoint that was best on validation questions.',
       'Accuracy: mean over seeds. Its 95% interval takes questions and seeds as drawn at random: the variance of question means plus that of seed means, Student’s t with Welch and Satterthwaite’s degrees of freedom, in the form of Wilson’s interval (no interval leaves 0 to 100%). With one seed the spread between seeds is not in it.',
-      'Differences are paired by question and seed, with the same interval in its plain form. **A difference whose interval reaches 0 is called a tie.** McNemar’s exact test of each seed stands beside it. No correction for the number of comparisons.',
+      'Differences are paired by question and seed, with an interval of the same kind in the form of Bonett and Price (one more question counted for each side). **A difference whose interval reaches 0 is called a tie.** McNemar’s exact test of each seed stands beside it. No correction for the number of comparisons.',
       `A row below ${LEAST_EPOCHS} epochs, or interrupted, is marked “not trained to the end” and supports no finding.`,
       'Seconds a step: median of all updates. Peak memory: largest proportional set size of both processes of the training together. Adapter: bytes of `adapter/`, trained modules included.',
     ]),

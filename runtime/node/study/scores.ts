@@ -6,7 +6,7 @@ import {
   type SeedMean,
   type SeedTable,
   seedAccuracy,
-  seedMean,
+  seedDifference,
 } from '../../../datasets/scoring/over-seeds.js';
 import type { Collected, RowResult, RunResult } from './collect.js';
 
@@ -52,7 +52,7 @@ export function contrast(a: readonly RowResult[], b: readonly RowResult[]): Seed
   const seeds = trained.length > 0 ? commonSeeds(trained) : [0];
   if (a.length === 0 || b.length === 0 || seeds.length === 0) return undefined;
   const side = (rows: readonly RowResult[]) => average(rows.map((row) => all(runsOf(row, seeds))));
-  return seedMean(difference(side(a), side(b)));
+  return seedDifference(difference(side(a), side(b)));
 }
 
 /** The numbers of two rows do not tell them apart. */

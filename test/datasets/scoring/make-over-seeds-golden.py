@@ -34,5 +34,11 @@ for seeds, questions, p, wobble in ((1, 40, 0.4, 0), (2, 60, 0.6, 0.2), (3, 100,
         "table": table.astype(int).tolist(), "mean": mean, "df": df,
         "low": low, "high": high, "wilson": [float(w) for w in wilson],
     })
+paired = []
+for n, only_a, only_b in ((451, 4, 0), (451, 40, 22), (100, 0, 0), (60, 3, 9)):
+    # Bonett and Price 2012, equation 5
+    a, b, z = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2), stats.norm.ppf(0.975)
+    half = z * np.sqrt((a + b - (a - b) ** 2) / (n + 2))
+    paired.append({"n": n, "onlyA": only_a, "onlyB": only_b, "low": a - b - half, "high": a - b + half})
 path = pathlib.Path(__file__).with_name("over-seeds.golden.json")
-path.write_text(json.dumps({"quantiles": quantiles, "pValues": p_values, "tables": tables}))
+path.write_text(json.dumps({"quantiles": quantiles, "pValues": p_values, "tables": tables, "paired": paired}))
