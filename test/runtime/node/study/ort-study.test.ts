@@ -31,7 +31,7 @@ describe.concurrent('a study', () => {
     timeout: 120_000,
   }, async () => {
     const folder = grid(
-      `- method: lora\n  rank: 2\n  sites: nothing.like.this\n  epochs: 60\n  ${indented}\n- method: ia3\n  placement: F/P/P\n  epochs: 60\n  ${indented}\n`,
+      `- method: lora\n  rank: 2\n  sites: nothing.like.this\n  epochs: 40\n  ${indented}\n- method: ia3\n  placement: F/P/P\n  epochs: 40\n  ${indented}\n`,
     );
     const first = start('ort-study', flags, folder);
     const run = join(folder, 'study', 'runs', 'ia3-fpp');
@@ -54,7 +54,7 @@ describe.concurrent('a study', () => {
     expect(stderr).toContain('interrupted: the same command goes on');
     const ia3 = join(runs, found()!);
     const steps = stepsOf(ia3);
-    expect(steps).toBeLessThan(300);
+    expect(steps).toBeLessThan(200);
     expect(existsSync(join(ia3, 'checkpoint', 'last.safetensors'))).toBe(true);
     expect(existsSync(join(folder, 'study', 'study.lock'))).toBe(false);
     expect(existsSync(run)).toBe(false);
@@ -67,7 +67,7 @@ describe.concurrent('a study', () => {
         .trimEnd()
         .split('\n')
         .map((line) => (JSON.parse(line) as { step: number }).step),
-    ).toEqual(Array.from({ length: 300 }, (_, i) => i + 1));
+    ).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
     const told = JSON.parse(end.stdout) as { missing: number; failed: number; report: string };
     expect(told).toMatchObject({ missing: 1, failed: 1 });
     const report = readFileSync(join(folder, told.report.replace('.html', '.md')), 'utf8');
