@@ -31,7 +31,7 @@ export function toPixelValues(
   height: number,
   width: number,
   { scale, mean, std }: Normalisation,
-): Float32Array {
+): Float32Array<ArrayBuffer> {
   const size = height * width;
   if (planes.length !== 3 * size) {
     throw new Error(`internal: ${planes.length} bytes are not 3 x ${height} x ${width}`);

@@ -57,7 +57,7 @@ export class FrozenFeatures {
   async feeds(
     items: readonly FeatureItem[],
     tokens: number,
-    inputsOf: (indices: readonly number[]) => Feeds,
+    inputsOf: (indices: readonly number[]) => Feeds | Promise<Feeds>,
     slot = 0,
   ): Promise<Feeds> {
     const batch = this.layout.map(({ name, size, perToken }) => {
@@ -71,7 +71,7 @@ export class FrozenFeatures {
     const missing = items.flatMap((item, i) => (this.recall(item, rowsOf(i)) ? [] : [i]));
     for (let at = 0; at < missing.length; at += AT_ONCE) {
       const part = missing.slice(at, at + AT_ONCE);
-      await this.compute(part, items, inputsOf(part), rowsOf);
+      await this.compute(part, items, await inputsOf(part), rowsOf);
     }
     const entries = this.layout.map(({ name, size, perToken }, f): [string, Tensor] => [
       name,

@@ -22,7 +22,7 @@ export interface Prediction {
 export async function predict(
   answerer: Answerer,
   samples: readonly Sample[],
-  pixelValues: (imageId: string) => Float32Array,
+  pixelValues: (imageId: string) => Float32Array | Promise<Float32Array>,
   {
     tokenizer,
     onBatch = () => {},
@@ -35,7 +35,7 @@ export async function predict(
   for (let at = 0; at < ordered.length; at += BATCH) {
     const batch = ordered.slice(at, at + BATCH);
     const ids = [...new Set(batch.map((s) => s.imageId))];
-    const states = await answerer.encodeImages(ids.map(pixelValues));
+    const states = await answerer.encodeImages(await Promise.all(ids.map(pixelValues)));
     const asked = batch.map((s) => ({ image: ids.indexOf(s.imageId), ids: s.questionIds }));
     const found = await answerer.answer(states, asked, options);
     found.forEach((beams, i) => {
