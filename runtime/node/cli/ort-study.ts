@@ -2,6 +2,7 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { UserError } from '../../../graph-builder/errors.js';
 import type { StudyContext } from '../study/commands.js';
+import type { Row } from '../study/row.js';
 import { checkCount, defineCommand, formatTable } from './main.js';
 
 const options = (y: Argv) =>
@@ -25,7 +26,7 @@ const options = (y: Argv) =>
       default: 'miss-tiny',
       describe: 'miss-tiny, miss-small or miss-base',
     })
-    .option('epochs', { type: 'number', describe: 'of each row; default 15, quick and YAML 10' })
+    .option('epochs', { type: 'number', describe: 'of each row; default 12, quick and YAML 10' })
     .option('budget', {
       type: 'string',
       describe: 'start no run that would end after this time, e.g. 45m or 2h; the rest is named as cut',
@@ -99,6 +100,13 @@ function contextOf(flags: Flags): StudyContext {
   return { out, data, split, preset, limit, machine };
 }
 
+/** With what rows on instruction data need; writes it into the study's folder. */
+async function withInstruction(context: StudyContext, rows: readonly Row[]): Promise<StudyContext> {
+  if (!rows.some(({ form }) => form === 'instruction')) return context;
+  const { prepareInstruction } = await import('../study/instruction.js');
+  return { ...context, imageRoot: await prepareInstruction(context) };
+}
+
 /** Writes the report and says what is in it. */
 async function report(out: string, json: boolean, more: object = {}): Promise<void> {
   const { writeStudyReport } = await import('../study/report.js');
@@ -134,8 +142,9 @@ async function report(out: string, json: boolean, more: object = {}): Promise<vo
 async function printList(flags: Flags): Promise<void> {
   const { formatList, listCommands, listNotes } = await import('../study/list.js');
   const { joinSettings, runsOf, writeSettings } = await import('../study/settings.js');
-  const context = contextOf(flags);
-  const settings = joinSettings(context, await rowsOf(flags), seedsOf(flags));
+  const rows = await rowsOf(flags);
+  const context = await withInstruction(contextOf(flags), rows);
+  const settings = joinSettings(context, rows, seedsOf(flags));
   const list = listCommands(context, runsOf(settings));
   writeSettings(context.out, settings); // --collect reads it
   if (flags.json) console.log(JSON.stringify(list));
@@ -156,13 +165,14 @@ async function work(flags: Flags): Promise<void> {
   const { isFinished } = await import('../study/run-state.js');
   const { StudyProgress } = await import('./study-progress.js');
   const budget = flags.budget === undefined ? undefined : parseBudget(flags.budget);
-  const context = contextOf(flags);
+  const given = contextOf(flags);
   const [rows, seeds] = [await rowsOf(flags), seedsOf(flags)];
-  const unlock = lockStudy(context.out);
+  const unlock = lockStudy(given.out);
   const progress = new StudyProgress();
   try {
-    const settings = joinSettings(context, rows, seeds);
-    writeSettings(context.out, settings);
+    const settings = joinSettings(given, rows, seeds);
+    writeSettings(given.out, settings);
+    const context = await withInstruction(given, rows);
     const asked = new Set(rows.map(({ id }) => id));
     const runs = runsOf(settings).filter(
       ({ row, seed }) => asked.has(row.id) && (seeds.includes(seed) || !row.trained),

@@ -11,10 +11,10 @@ import type { RunMetrics } from '../plots.js';
 import { readMetrics, smoothingFloor } from '../training/finish.js';
 import { readLog } from '../training/log.js';
 import { readSummary } from '../training/summary.js';
-import { runFolder, type StudyContext } from './commands.js';
+import { runFolder } from './commands.js';
 import { LEAST_EPOCHS } from './paper-grid.js';
 import { type Row, runId, type StudyRun } from './row.js';
-import { isFinished, scoresFile } from './run-state.js';
+import { isFinished, type StudyPlace, scoresFile } from './run-state.js';
 
 /** One test question with what a run answered. */
 export interface Answer {
@@ -127,11 +127,11 @@ function training(folder: string, trained: boolean) {
   };
 }
 
-function readRun(context: Pick<StudyContext, 'out'>, run: StudyRun): RunResult {
+function readRun(context: StudyPlace, run: StudyRun): RunResult {
   const folder = runFolder(context, run);
   const { trained } = run.row;
   const { parameters, config, weights } = readManifest(folder);
-  const file = scoresFile(folder, trained)!;
+  const file = scoresFile(context, run)!;
   const { splitSha256, majority, seconds } = readJson(file, evaluationSchema, remedy);
   const { trainable, total, percent } = parameters;
   return {
@@ -163,7 +163,7 @@ function checkSame(run: RunResult, first: RunResult): void {
  *
  * @throws {UserError} when no run is finished.
  */
-export function collect(context: Pick<StudyContext, 'out'>, runs: readonly StudyRun[]): Collected {
+export function collect(context: StudyPlace, runs: readonly StudyRun[]): Collected {
   const broken: { id: string; reason: string }[] = [];
   const results: RunResult[] = [];
   for (const run of runs.filter((r) => isFinished(context, r))) {

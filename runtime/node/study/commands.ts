@@ -1,5 +1,6 @@
 /** @file The ordinary commands that make a run of a study. Nothing else here knows their flags. */
 import { join } from 'node:path';
+import { instructionFile, instructionSplit } from './instruction.js';
 import { BASE, type Flags, runId, type StudyRun } from './row.js';
 
 /** What all runs of a study share. */
@@ -11,6 +12,8 @@ export interface StudyContext {
   readonly preset: string;
   /** first n questions of training and test; null: all */
   readonly limit: number | null;
+  /** folder that the image names of the instruction data are below; where there are such rows */
+  readonly imageRoot?: string;
   /** flags of the machine, which decide no number beyond rounding: device, threads */
   readonly machine: Flags;
 }
@@ -23,21 +26,12 @@ export interface Command {
 export const runFolder = ({ out }: Pick<StudyContext, 'out'>, run: StudyRun): string =>
   join(out, 'runs', runId(run));
 
-/** Where the data set lies in instruction format, made once a study. */
-export const instructionFolder = ({ out }: Pick<StudyContext, 'out'>): string => join(out, 'instruction');
-
 const asArgs = (flags: Flags): string[] =>
   Object.entries(flags).flatMap(([name, value]) =>
     value === false ? [] : value === true ? [`--${name}`] : [`--${name}`, String(value)],
   );
 
 const limited = ({ limit }: StudyContext): Flags => (limit === null ? {} : { limit });
-
-/** Writes the data set in instruction format. */
-export const instructCommand = (context: StudyContext): Command => ({
-  bin: 'ort-data',
-  args: ['instruct', '--data', context.data, '--split', context.split, '--out', instructionFolder(context)],
-});
 
 export function buildCommand(context: StudyContext, run: StudyRun): Command {
   const { variant, placement, build } = run.row;
@@ -58,8 +52,9 @@ export function trainCommand(context: StudyContext, run: StudyRun): Command {
   const first = after === null ? undefined : { ...run, row: { ...run.row, id: after } };
   const flags: Flags = {
     run: runFolder(context, run),
-    data: instruct ? instructionFolder(context) : context.data,
-    split: context.split,
+    data: instruct ? instructionFile(context) : context.data,
+    split: instruct ? instructionSplit(context) : context.split,
+    ...(instruct && context.imageRoot !== undefined && { 'image-root': context.imageRoot }),
     seed: run.seed,
     ...(first && { 'init-from': runFolder(context, first) }),
     ...limited(context),

@@ -1,7 +1,10 @@
 /** @file The commands of a study for others to run: lines, a Slurm array, Kubernetes jobs. */
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { instructCommand, instructionFolder, type StudyContext, shellLine } from './commands.js';
+
+import { type StudyContext, shellLine } from './commands.js';
+import { instructCommand, instructionFile } from './instruction.js';
+
 import type { StudyRun } from './row.js';
 import { commandsLeft, isFinished, isReady } from './run-state.js';
 
@@ -96,7 +99,7 @@ export function formatList(list: CommandList, format: ListFormat, context: Study
 
 /** What has to be known beside the list. */
 export const listNotes = ({ first, waiting }: CommandList, context: StudyContext): string[] => [
-  ...(first ? [`first, once (it makes ${instructionFolder(context)}): ${first}`] : []),
+  ...(first ? [`first, once (it makes ${instructionFile(context)}): ${first}`] : []),
   ...(waiting.length > 0
     ? [`${waiting.length} runs start from others that are not trained yet: list again when these are`]
     : []),

@@ -128,13 +128,14 @@ export interface ReportFiles {
 }
 
 /** Everything that is said of a study. */
-function gather(context: Pick<StudyContext, 'out'>): StudyFacts {
-  const settings = readSettings(context.out);
+function gather(out: string): StudyFacts {
+  const settings = readSettings(out);
+  const context = { out, split: settings.split };
   const runs = runsOf(settings);
   const all = collect(context, runs);
   return {
     settings,
-    state: readState(context.out),
+    state: readState(out),
     missing: runs.filter((run) => !isFinished(context, run)),
     all,
     summary: summarise(all),
@@ -150,7 +151,7 @@ function gather(context: Pick<StudyContext, 'out'>): StudyFacts {
  */
 export async function writeStudyReport(context: Pick<StudyContext, 'out'>): Promise<ReportFiles> {
   const { out } = context;
-  const facts = gather(context);
+  const facts = gather(out);
   const { all, summary, figures } = facts;
   const onPage = new Map<string, string>();
   for (const figure of figures) {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { UserError } from '../../../graph-builder/errors.js';
 import { asFileError } from '../../../training-artifacts/files.js';
 import { expectedSeconds, expectedTotal, formatSeconds, type Measured } from './budget.js';
-import { type Command, runFolder, type StudyContext, trainCommand } from './commands.js';
+import { type Command, type StudyContext, trainCommand } from './commands.js';
 import { runId, type StudyRun } from './row.js';
 import { type RunningCommand, runCommand } from './run-command.js';
 import { secondsOfRun } from './run-seconds.js';
@@ -50,7 +50,7 @@ export class Study {
   ) {
     this.state = readState(context.out);
     for (const run of runs) {
-      const seconds = isFinished(context, run) ? secondsOfRun(runFolder(context, run), run.row.trained) : 0;
+      const seconds = isFinished(context, run) ? secondsOfRun(context, run) : 0;
       if (seconds > 0) this.measured.push({ run, seconds });
     }
   }

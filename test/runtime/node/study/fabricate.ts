@@ -35,7 +35,8 @@ export interface Looks {
   readonly secondsPerStep?: number;
 }
 
-export const testQuestions = loadData({ data: 'vqa-rad', split: 'official', frame: false }).test;
+const data = await loadData({ data: 'vqa-rad', split: 'official', frame: false });
+export const testQuestions = data.test;
 
 const STEPS_PER_EPOCH = 4;
 let template: string | undefined;
@@ -95,9 +96,8 @@ export function writeAnswers(folder: string, trained: boolean, answer: Looks['an
   });
   const name = join(folder, 'eval', `official-test-${trained ? 'auto' : 'base'}`);
   writeAtomic(`${name}.predictions.jsonl`, `${lines.join('\n')}\n`);
-  const { splitHash: splitSha256 } = loadData({ data: 'vqa-rad', split: 'official', frame: false });
   writeJson(`${name}.json`, {
-    splitSha256,
+    splitSha256: data.splitHash,
     seconds: 8,
     majority: { answer: 'no', yesNo: { accuracy: 0.53 } },
   });

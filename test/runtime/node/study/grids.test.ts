@@ -58,7 +58,7 @@ test('rows as commands', () => {
   };
   expect(of('lora-r8-fpp', 1)).toBe(
     'npx build-graph --variant lora-r8 --placement F/P/P --preset miss-tiny --out study/runs --name lora-r8-fpp-s1 --seed 1 --module-dropout 0 && ' +
-      'npx ort-train --run study/runs/lora-r8-fpp-s1 --data vqa-rad --split official --seed 1 --epochs 15 --batch-size 32 --lr 0.002 --eval-every 5 && ' +
+      'npx ort-train --run study/runs/lora-r8-fpp-s1 --data vqa-rad --split official --seed 1 --epochs 12 --batch-size 32 --lr 0.002 --eval-every 4 && ' +
       'npx ort-eval --run study/runs/lora-r8-fpp-s1 --data vqa-rad --split official',
   );
   expect(of('full-then-instruct', 0)).toContain('--init-from study/runs/full-s0');

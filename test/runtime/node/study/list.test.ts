@@ -1,10 +1,10 @@
 /** @file Lists for other schedulers, as a shell and a YAML parser of others read them. See test/oracles/study. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import type { StudyContext } from '../../../../runtime/node/study/commands.js';
+import { instructionFile } from '../../../../runtime/node/study/instruction.js';
 import {
   formatList,
   kubernetesJob,
@@ -14,6 +14,7 @@ import {
 } from '../../../../runtime/node/study/list.js';
 import { paperGrid } from '../../../../runtime/node/study/paper-grid.js';
 import { runsOf } from '../../../../runtime/node/study/settings.js';
+import { writeJson } from '../../../../training-artifacts/files.js';
 import { temporaryFolder } from '../runs.js';
 import { answering, context, writeRun } from './fabricate.js';
 
@@ -36,7 +37,7 @@ test('a line a run that is left; those that are finished, or wait for another, a
   expect(listNotes(before, of(out)).at(-1)).toMatch(/^2 runs start from others/);
   const full = runs.find(({ row, seed }) => row.id === 'full' && seed === 1)!;
   writeRun(out, full, { answer: answering(0.2, 0.5, 'a') });
-  mkdirSync(join(out, 'instruction'));
+  writeJson(instructionFile({ out }), []);
   const after = listCommands(of(out), runs);
   expect(after.lines).toHaveLength(2 * 25 + 1); // one is done, its second stage may start
   expect(after.first).toBeUndefined();

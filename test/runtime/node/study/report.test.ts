@@ -168,7 +168,7 @@ describe('findings', () => {
       answer: answering(...(all[row.id] as [number, number]), `seed ${seed}`),
       epochs,
     }));
-    return findings(collect({ out: folder }, runsOf(readSettings(folder))).rows).map(
+    return findings(collect({ out: folder, split: 'official' }, runsOf(readSettings(folder))).rows).map(
       ({ verdict }) => verdict,
     );
   };
@@ -201,7 +201,7 @@ describe('findings', () => {
 });
 
 test('comparing and agreeing', () => {
-  const { rows: collected } = collect({ out }, runsOf(readSettings(out)));
+  const { rows: collected } = collect({ out, split: 'official' }, runsOf(readSettings(out)));
   const of = (id: string) => collected.find(({ row }) => row.id === id)!;
   const [best, base] = [of('lora-r8-ttp'), of('base')];
   const found = compareRows(best, base)!;
@@ -252,11 +252,11 @@ describe('folders that do not fit', () => {
     const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
     writeFileSync(file, `${lines.slice(1).join('\n')}\n`);
     const settings = () => runsOf(readSettings(own));
-    expect(collect({ out: own }, settings()).broken).toMatchObject([
+    expect(collect({ out: own, split: 'official' }, settings()).broken).toMatchObject([
       { id: 'full-s0', reason: /other questions than base/ },
     ]);
     writeFileSync(file, 'not JSON\n');
-    expect(collect({ out: own }, settings()).broken[0]!.reason).toMatch(
+    expect(collect({ out: own, split: 'official' }, settings()).broken[0]!.reason).toMatch(
       /not a prediction\n.*predictions\.jsonl:1\n/,
     );
     await writeStudyReport({ out: own });
@@ -265,7 +265,9 @@ describe('folders that do not fit', () => {
 
   test('no study, no finished run, another study’s settings', () => {
     const own = fabricate(rows('lora-r8-ttp'), [0], () => undefined);
-    expect(() => collect({ out: own }, runsOf(readSettings(own)))).toThrow(/^no run is finished\n/);
+    expect(() => collect({ out: own, split: 'official' }, runsOf(readSettings(own)))).toThrow(
+      /^no run is finished\n/,
+    );
     expect(() => readSettings(join(own, 'none'))).toThrow(/no study lies here/);
     const join_ =
       (change: object, of = rows('lora-r8-ttp')) =>
@@ -274,7 +276,7 @@ describe('folders that do not fit', () => {
     expect(join_({ split: 'image' })).toThrow(/made with --split official, now image/);
     expect(join_({ limit: 8 })).toThrow(/made with --limit null, now 8/);
     const other = paperGrid([1], { preset: 'miss-tiny', epochs: 3 });
-    expect(join_({}, other)).toThrow(/row lora-r8-ttp was made with --epochs 15, now 3\n/);
+    expect(join_({}, other)).toThrow(/row lora-r8-ttp was made with --epochs 12, now 3\n/);
     // more rows and seeds are welcome
     const more = join_({}, rows('lora-r8-ttp', 'full'))();
     expect(more.rows.map(({ id, seeds }) => [id, seeds])).toEqual([
@@ -289,10 +291,10 @@ describe('folders that do not fit', () => {
     const run = { row: rows('full')[0]!, seed: 0 };
     const own = fabricate([run.row], [0], () => undefined);
     writeRun(own, run, { ...looks(run), finished: false });
-    expect(isFinished({ out: own }, run)).toBe(false);
+    expect(isFinished({ out: own, split: 'official' }, run)).toBe(false);
     writeRun(own, run, looks(run));
-    expect(isFinished({ out: own }, run)).toBe(true);
+    expect(isFinished({ out: own, split: 'official' }, run)).toBe(true);
     rmSync(join(runFolder({ out: own }, run), 'eval'), { recursive: true });
-    expect(isFinished({ out: own }, run)).toBe(false);
+    expect(isFinished({ out: own, split: 'official' }, run)).toBe(false);
   });
 });
