@@ -60,7 +60,22 @@ const options = (y: Argv) =>
     .example('$0 --grid ranks.yaml --out ranks', 'method: lora / rank: [4, 8, 16] / lr: [5e-4, 2e-3]')
     .example('$0 --list | parallel -j 4', 'GNU parallel runs it; then --collect')
     .example('$0 --list --format slurm > study.sbatch', 'sbatch study.sbatch; then --collect')
-    .example('$0 --list --format kubernetes > study.yaml', 'kubectl apply -f study.yaml; then --collect');
+    .example('$0 --list --format kubernetes > study.yaml', 'kubectl apply -f study.yaml; then --collect')
+    .epilogue(GRID_FILE);
+
+/** Stands below the examples. */
+const GRID_FILE = `A grid file (.yaml); lists are crossed, a list of such mappings makes several crosses:
+
+  method: [lora, dora]        # lora, rslora, dora, ia3, prefix, ptv2, full
+  rank: [4, 8, 16]            # tokens: of prefix and ptv2
+  placement: [F/P/P, T/T/P]
+  lr: [5e-4, 2e-3]
+  epochs: 20
+  questions-per-image: 4
+
+Other keys: sites, alpha, lora-dropout, module-dropout, weights, recompute, max-question-tokens and
+the sizes of build-graph (image-size, hidden, ...); batch-size, accumulate, schedule, min-lr,
+warmup-steps, weight-decay, lora-plus-ratio, clip, frame, augment, eval-every, early-stopping.`;
 
 type Flags = ReturnType<typeof options> extends Argv<infer T> ? ArgumentsCamelCase<T> : never;
 
@@ -187,7 +202,11 @@ async function work(flags: Flags): Promise<void> {
     if (end.interruptedBy) {
       process.stderr.write('interrupted: the same command goes on\n');
       process.exitCode = exitCodes[end.interruptedBy];
-    } else if (end.failed > 0) {
+      return;
+    }
+    if (end.cut > 0)
+      process.stderr.write(`${end.cut} runs were cut by the budget: the same command goes on with them\n`);
+    if (end.failed > 0) {
       process.stderr.write(
         `${end.failed} runs failed: see ${context.out}/log; the same command tries them again\n`,
       );

@@ -78,6 +78,13 @@ const percentAxis = (field = 'percent') => ({
   scale: { zero: false, padding: 8 },
 });
 
+/** The base as a dashed line. */
+const baseline = (values: readonly { readonly percent: number }[], channel: 'x' | 'y'): Spec => ({
+  data: { values },
+  mark: { type: 'rule', strokeDash: [5, 4], opacity: 0.7 },
+  encoding: { [channel]: percentAxis() },
+});
+
 /** Figure 2: every row with its interval, by data format where there are two. */
 function byForm(all: Collected): Figure {
   const values = dots(all.rows, all);
@@ -102,12 +109,7 @@ function byForm(all: Collected): Figure {
       encoding: { y, x: percentAxis(), color, ...yOffset },
     },
   ];
-  if (base)
-    layer.push({
-      data: { values: [{ percent: base.percent }] },
-      mark: { type: 'rule', strokeDash: [5, 4], opacity: 0.7 },
-      encoding: { x: percentAxis() },
-    });
+  if (base) layer.push(baseline([base], 'x'));
   return {
     name: 'accuracy-by-format',
     title: both ? 'Accuracy by data format (the paper’s Figure 2)' : 'Accuracy of every row',
@@ -131,6 +133,22 @@ export function paretoFront<T extends { trainable: number; percent: number }>(po
   });
 }
 
+/** A log axis of parameters. */
+const trainableAxis = {
+  field: 'trainable',
+  type: 'quantitative',
+  title: 'Trainable parameters (log scale)',
+  scale: { type: 'log', nice: false, padding: 12 },
+  axis: { format: '~s', tickCount: 6 },
+};
+
+const methodColour = (methods: readonly string[]) => ({
+  field: 'method',
+  type: 'nominal',
+  scale: { domain: methods, range: methods.map((_, i) => COLOURS[i % (COLOURS.length - 1)]) },
+  legend: { title: 'Method' },
+});
+
 function pareto(all: Collected): Figure | undefined {
   const values = dots(
     all.rows.filter(({ row }) => row.trained && row.form === 'original'),
@@ -141,27 +159,13 @@ function pareto(all: Collected): Figure | undefined {
     all.rows.filter(({ row }) => row.id === BASE),
     all,
   );
-  const x = {
-    field: 'trainable',
-    type: 'quantitative',
-    title: 'Trainable parameters (log scale)',
-    scale: { type: 'log', nice: false, padding: 12 },
-    axis: { format: '~s', tickCount: 6 },
-  };
-  const methods = [...new Set(values.map(({ method }) => method))];
-  const color = {
-    field: 'method',
-    type: 'nominal',
-    scale: { domain: methods, range: methods.map((_, i) => COLOURS[i % (COLOURS.length - 1)]) },
-    legend: { title: 'Method' },
-  };
+  const x = trainableAxis;
+  const color = methodColour([...new Set(values.map(({ method }) => method))]);
+  const placed = { title: 'Placement', symbolFillColor: 'gray', symbolStrokeWidth: 0 };
   const front = paretoFront(values);
+  const line = { type: 'line', interpolate: 'step-after', color: 'gray', opacity: 0.6, strokeWidth: 2 };
   const layer: Spec[] = [
-    {
-      data: { values: front },
-      mark: { type: 'line', interpolate: 'step-after', opacity: 0.45, strokeWidth: 2 },
-      encoding: { x, y: percentAxis() },
-    },
+    { data: { values: front }, mark: line, encoding: { x, y: percentAxis() } },
     {
       mark: { type: 'rule', opacity: 0.45 },
       encoding: { x, y: { ...percentAxis('low') }, y2: { field: 'high' }, color },
@@ -172,20 +176,11 @@ function pareto(all: Collected): Figure | undefined {
         x,
         y: percentAxis(),
         color,
-        shape: {
-          field: 'placement',
-          type: 'nominal',
-          legend: { title: 'Placement', symbolFillColor: 'gray', symbolStrokeWidth: 0 },
-        },
+        shape: { field: 'placement', type: 'nominal', legend: placed },
       },
     },
   ];
-  if (base.length > 0)
-    layer.push({
-      data: { values: base },
-      mark: { type: 'rule', strokeDash: [5, 4], opacity: 0.7 },
-      encoding: { y: percentAxis() },
-    });
+  if (base.length > 0) layer.push(baseline(base, 'y'));
   return {
     name: 'accuracy-by-parameters',
     title: 'Accuracy against trainable parameters',

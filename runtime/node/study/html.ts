@@ -50,7 +50,7 @@ const starts = ({ groups = [] }: TableBlock): Set<number> =>
 /** Cells with more words than this may break. */
 const LONG = 40;
 
-function table(part: TableBlock): string {
+function table(part: TableBlock, name: string): string {
   const { head, groups, rows, words } = part;
   const first = starts(part);
   const classes = (i: number, cell = '') =>
@@ -61,19 +61,22 @@ function table(part: TableBlock): string {
     row.map((cell, i) => `<${tag} class="${classes(i, cell)}">${inline(cell)}</${tag}>`).join('');
   const above = groups?.map(({ title, span }, i) => {
     const start = i > 0 ? ' class="start"' : '';
-    return `<th colspan="${span}"${start} scope="colgroup">${inline(title)}</th>`;
+    return title === ''
+      ? `<td colspan="${span}"${start}></td>`
+      : `<th colspan="${span}"${start} scope="colgroup">${inline(title)}</th>`;
   });
   const heads = `${above ? `<tr>${above.join('')}</tr>` : ''}<tr>${cells('th', head)}</tr>`;
   const body = rows.map((row) => `<tr>${cells('td', row)}</tr>`).join('\n');
   // scrollable regions must be reachable by keyboard
-  return `<div class="scroll" tabindex="0" role="region" aria-label="table"><table><thead>${heads}</thead><tbody>\n${body}\n</tbody></table></div>`;
+  return `<div class="scroll" tabindex="0" role="region" aria-label="${escaped(name)}"><table><thead>${heads}</thead><tbody>\n${body}\n</tbody></table></div>`;
 }
 
 /** An SVG as part of a page, with a name for those who cannot see it. */
 const embedded = (svg: string, title: string): string =>
   svg.replace(/^[\s\S]*?<svg/, `<svg role="img" aria-label="${escaped(title)}"`).trim();
 
-function block(part: Block, figures: ReadonlyMap<string, string>): string {
+/** @param above the heading that it stands under */
+function block(part: Block, above: string, figures: ReadonlyMap<string, string>): string {
   switch (part.kind) {
     case 'heading':
       return `<h${part.level}>${inline(part.text)}</h${part.level}>`;
@@ -82,11 +85,17 @@ function block(part: Block, figures: ReadonlyMap<string, string>): string {
     case 'list':
       return `<ul>\n${part.items.map((item) => `<li>${inline(item)}</li>`).join('\n')}\n</ul>`;
     case 'table':
-      return table(part);
+      return table(part, `table: ${above}`);
     case 'figure':
       return `<figure><h3>${inline(part.title)}</h3><div class="scroll">${embedded(figures.get(part.name)!, part.title)}</div><figcaption>${inline(part.caption)}</figcaption></figure>`;
   }
 }
+
+const headingAbove = (blocks: readonly Block[], at: number): string =>
+  blocks
+    .slice(0, at)
+    .findLast((part) => part.kind === 'heading')
+    ?.text.replaceAll('`', '') ?? '';
 
 /** @param figures SVG of each figure by name, in the page's own colours. */
 export function toHtml(
@@ -104,7 +113,7 @@ export function toHtml(
 </head>
 <body>
 <main>
-${blocks.map((part) => block(part, figures)).join('\n')}
+${blocks.map((part, i) => block(part, headingAbove(blocks, i), figures)).join('\n')}
 </main>
 </body>
 </html>

@@ -3,8 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { parseYamlGrid } from '../../../../runtime/node/study/yaml-grid.js';
 import { expectMessage, runProgram, start, temporaryFolder } from '../runs.js';
 import { lives, stepsOf, trainerOf, until } from '../training/support.js';
+import { answering, writeRun } from './fabricate.js';
 
 const tiny = `
 image-size: 32
@@ -106,6 +108,29 @@ describe.concurrent('a study', () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(existsSync(join(folder, 'study', 'study.lock'))).toBe(false);
   });
+});
+
+test('what would end after the budget is cut, by the times of runs that are finished', {
+  timeout: 60_000,
+}, async () => {
+  const source = `method: [lora, ia3]\nrank: 2\nplacement: [F/P/P, T/P/P]\nepochs: 1\n${tiny}`;
+  const folder = grid(source);
+  const out = join(folder, 'study');
+  const answer = answering(0.1, 0.5, 'budget');
+  // LoRA is finished: seconds with a frozen image encoder, hours with a trained one
+  for (const row of parseYamlGrid(source, 'grid.yaml', { preset: 'miss-tiny' })) {
+    const secondsPerStep = row.placement === 'F/P/P' ? 1 : 3600;
+    if (row.variant !== 'ia3') writeRun(out, { row, seed: 0 }, { answer, epochs: 1, secondsPerStep });
+  }
+  const args = [...flags, '--budget', '10m'];
+  const { code, stdout, stderr } = await runProgram('ort-study', args, folder);
+  expect(code, stderr).toBe(0);
+  expect(stderr).toMatch(/ia3-fpp-s0 {2}done in/);
+  expect(stderr).toMatch(/ia3-tpp-s0 {2}cut: the budget did not reach: about 4\.0 h needed, \d+ min left/);
+  expect(JSON.parse(stdout)).toMatchObject({ missing: 1, cut: 1, failed: 0 });
+  expect(readFileSync(join(out, 'report.md'), 'utf8')).toContain(
+    '`ia3-tpp-s0`: cut: the budget did not reach',
+  );
 });
 
 test('input that means nothing is refused before anything is written', async () => {
