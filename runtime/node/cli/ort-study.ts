@@ -19,13 +19,19 @@ const options = (y: Argv) =>
       describe: 'with --grid paper: of these tables, e.g. 1-4 (original data) or 5-7 (instruction data)',
     })
     .option('seeds', { type: 'number', default: 3, describe: 'seeds of each row, from 0' })
-    .option('data', { type: 'string', default: 'vqa-rad', describe: 'data set, as ort-train takes it' })
+    .option('data', {
+      type: 'string',
+      default: 'vqa-rad',
+      describe: 'data set, as ort-train takes it; columns of a table: ort-data inspect --save',
+    })
     .option('split', { type: 'string', default: 'official', describe: 'official, or image (disjoint)' })
     .option('preset', {
       type: 'string',
       default: 'miss-tiny',
       describe: 'miss-tiny, miss-small or miss-base',
     })
+    .option('weights', { type: 'string', describe: 'base weights, as build-graph takes them' })
+    .option('normalisation', { type: 'string', describe: 'image statistics of base weights from a file' })
     .option('epochs', { type: 'number', describe: 'of each row; default 12, quick and YAML 10' })
     .option('budget', {
       type: 'string',
@@ -93,7 +99,8 @@ export function parseTables(text: string): number[] {
 /** The rows that the flags ask for. */
 async function rowsOf(flags: Flags) {
   const { paperGrid, quickGrid } = await import('../study/paper-grid.js');
-  const grid = { preset: flags.preset, epochs: checkCount(flags.epochs, '--epochs') };
+  const { preset, weights, normalisation } = flags;
+  const grid = { preset, weights, normalisation, epochs: checkCount(flags.epochs, '--epochs') };
   const tables = parseTables(flags.tables);
   if (flags.grid === 'paper') return paperGrid(tables, grid);
   if (flags.grid === 'quick') return quickGrid(grid);

@@ -6,6 +6,9 @@ import { BASE, type DataForm, type Flags, type Row } from './row.js';
 export interface GridOptions {
   readonly preset: string;
   readonly epochs?: number | undefined;
+  /** base weights and their image statistics, as build-graph takes them */
+  readonly weights?: string | undefined;
+  readonly normalisation?: string | undefined;
 }
 
 /** Epochs below which a row counts as not trained to the end. */
@@ -24,8 +27,16 @@ function trainFlags(placement: string, { preset, epochs }: GridOptions): Flags {
   return { epochs: epochs ?? EPOCHS, 'batch-size': 32, lr, 'eval-every': 4 };
 }
 
-const buildFlags = ({ preset }: GridOptions): Flags =>
-  preset === 'miss-tiny' ? { 'module-dropout': 0 } : {};
+/** What all rows of a grid are built with. */
+const buildFlags = ({ preset, weights, normalisation }: GridOptions): Flags => ({
+  ...(preset === 'miss-tiny' ? { 'module-dropout': 0 } : {}),
+  ...baseFlags({ weights, normalisation }),
+});
+
+export const baseFlags = ({ weights, normalisation }: Omit<GridOptions, 'preset'>): Flags => ({
+  ...(weights !== undefined && { weights }),
+  ...(normalisation !== undefined && { normalisation }),
+});
 
 /** Instruction data have longer questions. */
 const INSTRUCTION_TOKENS = 128;

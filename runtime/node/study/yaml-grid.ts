@@ -6,7 +6,7 @@ import { parsePlacement } from '../../../graph-builder/variant/placement.js';
 import { readFile } from '../../../training-artifacts/files.js';
 import { scheduleNames } from '../../core/schedule.js';
 import { methodNames } from './paper.js';
-import { type GridOptions, LEAST_EPOCHS } from './paper-grid.js';
+import { baseFlags, type GridOptions, LEAST_EPOCHS } from './paper-grid.js';
 import type { Flags, Row } from './row.js';
 
 const oneOrMore = <T extends z.ZodType>(value: T) => z.union([value, z.array(value).nonempty()]);
@@ -106,7 +106,7 @@ const pick = (point: Point, keys: object): Flags =>
   Object.fromEntries(Object.entries(point).filter(([key]) => key in keys));
 
 /** What a point says once `rank` and the like are dropped where they mean nothing: equal ones are one row. */
-function settled(point: Point, preset: GridOptions): Omit<Row, 'id' | 'label' | 'varied'> {
+function settled(point: Point, options: GridOptions): Omit<Row, 'id' | 'label' | 'varied'> {
   const variant = variantOf(point);
   const full = variant === 'full';
   const letters = full ? 'T/T/T' : String(point.placement ?? 'T/T/P').toUpperCase();
@@ -119,8 +119,8 @@ function settled(point: Point, preset: GridOptions): Omit<Row, 'id' | 'label' | 
     form: 'original',
     after: null,
     trained: true,
-    build: pick(point, buildKeys),
-    train: { epochs: preset.epochs ?? LEAST_EPOCHS, 'eval-every': 5, ...given },
+    build: { ...baseFlags(options), ...pick(point, buildKeys) },
+    train: { epochs: options.epochs ?? LEAST_EPOCHS, 'eval-every': 5, ...given },
   };
 }
 

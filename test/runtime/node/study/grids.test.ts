@@ -68,6 +68,15 @@ test('rows as commands', () => {
   expect(spaced).toBe(`npx ort-eval --run 'a b'\\''s'`);
 });
 
+test('base weights of one’s own go to every row', () => {
+  const own = { preset: 'miss-small', weights: 'base.safetensors', normalisation: 'clip' };
+  const rows = [...paperGrid([1, 5], own), ...parseYamlGrid('method: ia3\nalpha: 16', 'g.yaml', own)];
+  for (const { build } of rows)
+    expect(build).toMatchObject({ weights: 'base.safetensors', normalisation: 'clip' });
+  expect(rows.at(-1)!.build.alpha).toBe(16);
+  expect(rows[1]!.build).not.toHaveProperty('module-dropout');
+});
+
 test('cells as the paper prints them', () => {
   expect(cellsOf({ variant: 'lora-r8', placement: 'F/T/P' })).toEqual(['F', 'T', 'LoRA']);
   expect(cellsOf({ variant: 'ptv2-n10', placement: 'F/F/P' })).toEqual(['F', 'F', 'PTV2']);
