@@ -114,7 +114,7 @@ export class Collector {
       name,
       licence,
       questions,
-      notes: [...this.notes, `images in ${basename(images.root)}/`, ...note],
+      notes: [...this.notes, ...(context.textOnly ? [] : [`images in ${basename(images.root)}/`]), ...note],
       skipped,
       imagePath: (imageId) => images.path(imageId),
     };

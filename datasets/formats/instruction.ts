@@ -2,8 +2,7 @@
 import { questionOf } from '../instruct/templates.js';
 import { isYesNo } from '../scoring/normalise-answer.js';
 import { Collector } from './collect.js';
-import { firstText } from './first-text.js';
-import { type DataFormat, inSource, nameOf } from './format.js';
+import { type DataFormat, inSource, nameOf, startOf } from './format.js';
 import { readRows } from './rows.js';
 
 export const instruction: DataFormat = {
@@ -13,7 +12,7 @@ export const instruction: DataFormat = {
   detect: (source) =>
     source.file !== undefined &&
     /\.jsonl?$/.test(source.file) &&
-    firstText(inSource(source, source.file)).includes('"question_pool"'),
+    startOf(inSource(source, source.file)).includes('"question_pool"'),
   async read(source, context) {
     const file = inSource(source, source.file!);
     const folders = ['images', 'imgs', '.'].map((name) => inSource(source, name));

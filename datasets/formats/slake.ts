@@ -5,8 +5,7 @@
 import { FileError } from '../../graph-builder/errors.js';
 import type { SetName } from '../dataset.js';
 import { type Candidate, Collector } from './collect.js';
-import { firstText } from './first-text.js';
-import { type DataFormat, inSource, nameOf, type Source } from './format.js';
+import { type DataFormat, inSource, nameOf, type Source, startOf } from './format.js';
 import { readRows, type Values } from './rows.js';
 import { setOfName } from './sets.js';
 
@@ -20,7 +19,7 @@ const listsOf = ({ file, entries }: Source): string[] =>
 
 /** Its fields, or its images' names: instruction data have the latter, too. */
 function looksPublished(file: string): boolean {
-  const start = firstText(file);
+  const start = startOf(file);
   return /"q_lang"|"xmlab\d+\//.test(start) && !start.includes('"question_pool"');
 }
 

@@ -5,17 +5,23 @@ import type { SetName } from '../dataset.js';
 import { isYesNo } from '../scoring/normalise-answer.js';
 import { type Candidate, Collector } from './collect.js';
 import { type Columns, columnsInWords, findColumns } from './columns.js';
-import { type DataFormat, inSource, nameOf, type ReadContext, type Source } from './format.js';
+import { type DataFormat, inSource, nameOf, type ReadContext, type Source, startOf } from './format.js';
 import { isTable, readRows, tableEndings, type Values } from './rows.js';
 import { setOfName, setWords } from './sets.js';
 import { SETTINGS } from './settings.js';
 
 const imageFolders = ['images', 'imgs', 'image', 'img', 'figures', 'Images'];
 
+/** A file that `ort-data split` wrote often lies beside its table. */
+const isSplitFile = (file: string): boolean =>
+  extname(file) === '.json' && /^\s*\{\s*"name"\s*:\s*"[^"]*",\s*"seed"\s*:/.test(startOf(file));
+
 /** The tables of a folder. @throws {FileError} when there is none, or several that no name tells apart. */
 function tablesOf(source: Source): string[] {
   if (source.file !== undefined) return [source.file];
-  const tables = source.entries.filter((name) => isTable(name) && name !== SETTINGS);
+  const tables = source.entries.filter(
+    (name) => isTable(name) && name !== SETTINGS && !isSplitFile(inSource(source, name)),
+  );
   if (tables.length === 0) {
     const remedy = `give a table (${tableEndings.join(', ')}), or a folder with one`;
     throw new FileError('the folder holds no table', source.path, remedy);

@@ -1,4 +1,5 @@
 /** @file One question about one image file. */
+import type { FrameChoice } from '../../datasets/images/dicom/frames.js';
 import { loadTokenizer } from '../../datasets/load-tokenizer.js';
 import type { CheckpointName } from '../../training-artifacts/checkpoint/checkpoint.js';
 import { readManifest } from '../../training-artifacts/graphs/manifest.js';
@@ -12,12 +13,16 @@ export interface Ask extends AnswerOptions {
   readonly question: string;
   readonly checkpoint: CheckpointName | 'base' | 'auto';
   readonly threads?: number;
+  /** of a DICOM file, or the slice of a folder with a series */
+  readonly frame?: FrameChoice;
 }
 
 export interface OneAnswer extends Omit<Prediction, 'qid'> {
   readonly run: string;
   readonly image: string;
   readonly question: string;
+  /** what the user should know of the image */
+  readonly notes: readonly string[];
 }
 
 /**
@@ -27,17 +32,18 @@ export interface OneAnswer extends Omit<Prediction, 'qid'> {
  */
 export async function answerOne(
   run: string,
-  { image, question, checkpoint, threads, ...options }: Ask,
+  { image, question, checkpoint, threads, frame, ...options }: Ask,
 ): Promise<OneAnswer> {
   const { config, image: settings, text } = readManifest(run);
   const tokenizer = loadTokenizer();
   const { ids } = tokenizer.encodeQuestion(question, text.maxQuestionTokens);
-  const pixels = await new ImageStore(config.imageSize, settings.normalisation).readPixelValues(image);
+  const images = new ImageStore(config.imageSize, settings.normalisation);
+  const pixels = await images.readPixelValues(image, frame);
   const { answerer } = await openRun(run, checkpoint, threads);
   const sample = { qid: 'question', imageId: image, questionIds: ids, answerIds: [] };
   const [{ answer, probability, beams }] = (await predict(answerer, [sample], () => pixels, {
     ...options,
     tokenizer,
   })) as [Prediction];
-  return { run, image, question, answer, probability, beams };
+  return { run, image, question, answer, probability, beams, notes: images.notes };
 }

@@ -1,11 +1,15 @@
 /** @file Images at the model's size: decoded once where memory allows, prepared ahead by threads. */
 import { createHash } from 'node:crypto';
+import type { FrameChoice } from '../../datasets/images/dicom/frames.js';
 import type { NormalisationName } from '../../datasets/images/normalise.js';
 import { type ImagePreparer, preparerHere, preparerOnThreads, type Wish } from './image-workers/pool.js';
 import { type Change, type Planes, pixelValuesOf, readPlanes } from './image-workers/prepare.js';
 
 /** How many images are decoded at once: sharp has threads of its own. */
 const AT_ONCE = 4;
+
+/** What is kept unless more or less is asked for. */
+const LIMIT_BYTES = 2e9;
 
 export interface ImageStoreOptions {
   /** bytes of decoded images that are kept; what comes later is decoded again each time it is needed */
@@ -32,7 +36,7 @@ export class ImageStore {
   constructor(
     private readonly side: number,
     private readonly normalisation: NormalisationName,
-    { limitBytes = Number.POSITIVE_INFINITY, threads = 0 }: ImageStoreOptions = {},
+    { limitBytes = LIMIT_BYTES, threads = 0 }: ImageStoreOptions = {},
   ) {
     this.hasThreads = threads > 0;
     const form = { side, normalisation };
@@ -56,7 +60,8 @@ export class ImageStore {
 
   /** What the user should know of the images that were decoded so far, and of how many that is so. */
   get notes(): string[] {
-    return [...this.noted].map(([note, count]) => `${count} image${count === 1 ? '' : 's'}: ${note}`);
+    const counted = (count: number) => (count === 1 ? '1 image: ' : `${count} images: `);
+    return [...this.noted].map(([note, n]) => (this.paths.size > 0 ? `${counted(n)}${note}` : note));
   }
 
   /** Images that are decoded again each time. */
@@ -83,12 +88,12 @@ export class ImageStore {
 
   /** {@link pixelValues} of several images, in their order. */
   several(ids: readonly string[], changeOf: (id: string) => Change | undefined = () => undefined) {
-    return this.timed(Promise.all(ids.map((id) => this.pixelValues(id, changeOf(id)))));
+    return this.timed(() => Promise.all(ids.map((id) => this.pixelValues(id, changeOf(id)))));
   }
 
   /** {@link hash} of several images, in their order. */
   hashesOf(ids: readonly string[]): Promise<string[]> {
-    return this.timed(Promise.all(ids.map((id) => this.hash(id))));
+    return this.timed(() => Promise.all(ids.map((id) => this.hash(id))));
   }
 
   /** Hash of the decoded and resized pixels: a name that says nothing about the image. */
@@ -102,8 +107,8 @@ export class ImageStore {
   }
 
   /** One file that is not part of a data set. */
-  async readPixelValues(source: string | Uint8Array): Promise<Float32Array> {
-    const read = await readPlanes(source, this.side);
+  async readPixelValues(source: string | Uint8Array, frame?: FrameChoice): Promise<Float32Array> {
+    const read = await readPlanes(source, this.side, frame);
     this.note(read);
     return pixelValuesOf(read.planes, { side: this.side, normalisation: this.normalisation });
   }
@@ -113,10 +118,10 @@ export class ImageStore {
     return this.preparer.close();
   }
 
-  private async timed<T>(work: Promise<T>): Promise<T> {
+  private async timed<T>(work: () => Promise<T>): Promise<T> {
     const started = performance.now();
     try {
-      return await work;
+      return await work(); // without threads most of it is done in this call
     } finally {
       this.waitedMs += performance.now() - started;
     }

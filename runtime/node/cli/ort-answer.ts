@@ -1,5 +1,7 @@
 /** @file `ort-answer`: one question about one image. */
 import type { Argv } from 'yargs';
+import type { FrameChoice } from '../../../datasets/images/dicom/frames.js';
+import { UserError } from '../../../graph-builder/errors.js';
 import { checkCount, defineCommand, formatTable, NOTICE } from './main.js';
 import { checkBeams } from './ort-eval.js';
 
@@ -8,7 +10,13 @@ const options = (y: Argv) =>
     .option('image', {
       type: 'string',
       demandOption: true,
-      describe: 'PNG (8 or 16 bit), JPEG, WebP or TIFF',
+      describe:
+        'PNG (8 or 16 bit), JPEG, WebP, TIFF or DICOM; with --frame also a folder with a DICOM series',
+    })
+    .option('frame', {
+      type: 'string',
+      describe:
+        'first, middle or a number from 1: of a DICOM file with several frames (default first), or the slice of a folder',
     })
     .option('question', { type: 'string', demandOption: true, describe: 'the question, in English' })
     .option('run', { type: 'string', describe: 'run folder; default: the newest in runs/' })
@@ -24,7 +32,18 @@ const options = (y: Argv) =>
     .example(
       '$0 --image scan.png --question "Is there a pleural effusion?"',
       'the answer, its probability and the runners-up',
+    )
+    .example(
+      '$0 --image series/ --frame middle --question "Is there a mass?"',
+      'the middle slice of a DICOM series',
     );
+
+/** @throws {UserError} for what is neither a word nor a number. */
+function parseFrame(frame: string | undefined): FrameChoice | undefined {
+  if (frame === undefined || frame === 'first' || frame === 'middle') return frame;
+  if (/^[1-9]\d{0,6}$/.test(frame)) return Number(frame);
+  throw new UserError(`frame '${frame}'`, '--frame', 'give first, middle or a number from 1');
+}
 
 /** `ort-answer`: the answer with its probability and the runner-up beams. */
 export const ortAnswer = defineCommand({
@@ -36,13 +55,16 @@ export const ortAnswer = defineCommand({
     const run = flags.run ?? newestRun();
     const { image, question, checkpoint } = flags;
     const threads = checkCount(flags.threads, '--threads');
+    const frame = parseFrame(flags.frame);
     const result = await answerOne(run, {
       image,
       question,
       checkpoint,
       beams: checkBeams(flags.beams),
       ...(threads && { threads }),
+      ...(frame && { frame }),
     });
+    for (const note of result.notes) process.stderr.write(`note: ${note}\n`);
     if (flags.json) return console.log(JSON.stringify({ ...result, notice: NOTICE }));
     console.log(`${result.answer}  (probability ${(100 * result.probability).toFixed(1)}%)\n`);
     console.log(

@@ -1,5 +1,6 @@
 /** @file What is done with one image: the same code on the main thread and on worker threads. */
 import { type Augmentation, augment } from '../../../datasets/images/augment.js';
+import type { FrameChoice } from '../../../datasets/images/dicom/frames.js';
 import { type NormalisationName, normalisations, toPixelValues } from '../../../datasets/images/normalise.js';
 import { resizeImage, toPlanes } from '../../../datasets/images/resize.js';
 import { decodeImage } from '../decode-image.js';
@@ -24,9 +25,16 @@ export interface Planes {
 }
 
 /** Decodes and resizes. @throws {FileError} when it is no image. */
-export async function readPlanes(source: string | Uint8Array, side: number): Promise<Planes> {
+export async function readPlanes(
+  source: string | Uint8Array,
+  side: number,
+  frame?: FrameChoice,
+): Promise<Planes> {
   const notes: string[] = [];
-  const image = await decodeImage(source, { onNote: (note) => notes.push(note) });
+  const image = await decodeImage(source, {
+    ...(frame && { frame }),
+    onNote: (note) => notes.push(note),
+  });
   const planes = new Uint8Array(new SharedArrayBuffer(3 * side * side));
   planes.set(toPlanes(resizeImage(image, side, side)));
   return { planes, notes };

@@ -91,7 +91,8 @@ export function hyperparameters({ options, manifest }: RunFacts): string {
   return facts([...rows, ...fixed]);
 }
 
-export function environment({ state, version, hardware, seconds }: RunFacts): string {
+export function environment({ state, steps, version, hardware, seconds }: RunFacts): string {
+  const waitMs = steps.reduce((sum, step) => sum + (step.waitMs ?? 0), 0);
   const { cpu, device, threads, onnxruntime, node, platform } = state.environment;
   return facts([
     ['mile-ort', version],
@@ -103,6 +104,7 @@ export function environment({ state, version, hardware, seconds }: RunFacts): st
     ['device', device ?? 'cpu'],
     ['threads inside an operator', threads ?? '-'],
     ['time in updates', `${seconds.updates.toFixed(1)} s`],
+    ['of it, waiting for images', `${(waitMs / 1000).toFixed(1)} s`],
     ['time in validation', `${seconds.evaluations.toFixed(1)} s`],
   ]);
 }

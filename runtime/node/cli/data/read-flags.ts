@@ -2,11 +2,11 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 
-const column = (what: string) =>
-  ({ type: 'string', describe: `column of ${what}; default: by its usual names` }) as const;
+/** Without its flag a column is found by the names that tables usually have. */
+const column = (what: string) => ({ type: 'string', describe: `column of ${what}` }) as const;
 
 export const readFlags = {
-  'image-col': column("the images' file names"),
+  'image-col': column("the images' file names; columns not given are found by their usual names"),
   'question-col': column('the questions'),
   'answer-col': column('the answers'),
   'split-col': column('train, validation or test'),
