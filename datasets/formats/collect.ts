@@ -109,7 +109,14 @@ export class Collector {
     if (questions.length === 0)
       throw new FileError('no row is left', where, 'give a table that has questions');
     const skipped = [...this.flaws, ...this.bad];
-    const note = skipped.length > 0 ? [`rows left out because they cannot be used: ${skipped.length}`] : [];
+    const note =
+      skipped.length > 0
+        ? [
+            `rows left out because they cannot be used: ${skipped.length}`,
+            ...skipped.slice(0, NAMED).map((row) => `  ${placeOf(row)}: ${row.reason}`),
+            ...(skipped.length > NAMED ? [`  and ${skipped.length - NAMED} more`] : []),
+          ]
+        : [];
     return {
       name,
       licence,

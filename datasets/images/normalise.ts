@@ -8,8 +8,10 @@ export interface Normalisation {
 }
 
 export const normalisations = {
-  /** timm's and torchvision's ViT. */
+  /** torchvision's models, DeiT, DINO. */
   imagenet: { scale: 1 / 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+  /** Google's ViT and most of timm's. */
+  half: { scale: 1 / 255, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
   /** CLIP and BLIP. */
   clip: {
     scale: 1 / 255,
@@ -21,6 +23,8 @@ export const normalisations = {
 } as const satisfies Record<string, Normalisation>;
 
 export type NormalisationName = keyof typeof normalisations;
+
+export const normalisationNames = Object.keys(normalisations) as [NormalisationName, ...NormalisationName[]];
 
 /**
  * @param planes uint8 [3, height, width]

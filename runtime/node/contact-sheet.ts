@@ -1,11 +1,13 @@
 /** @file Images with their questions on one page: a self-contained HTML or PNG file. */
 import { extname } from 'node:path';
 import sharp from 'sharp';
+import { safeName } from '../../datasets/check/identifiers.js';
 import type { Dataset, Question } from '../../datasets/dataset.js';
 import { shuffled } from '../../datasets/random.js';
 import { UserError } from '../../graph-builder/errors.js';
 import { writeAtomic } from '../../training-artifacts/files.js';
 import { decodeImage } from './decode-image.js';
+import { escapeHtml, htmlPage } from './scoring/html.js';
 
 /** Side of a picture, pixels. */
 const SIDE = 240;
@@ -57,8 +59,8 @@ async function cardsOf({ questions, imagePath }: Dataset, options: SheetOptions)
   return cards;
 }
 
-const escaped = (text: string) =>
-  text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`).replace(/[\p{Cc}]/gu, ' ');
+/** Control characters are no part of XML. */
+const escaped = (text: string) => escapeHtml(text.replace(/[\p{Cc}]/gu, ' '));
 
 /** Question, answer and part of the first rows of an image. */
 const linesOf = ({ questions }: Card, partOf: SheetOptions['partOf']) =>
@@ -70,27 +72,24 @@ const more = ({ questions }: Card) =>
   questions.length > SHOWN ? `and ${questions.length - SHOWN} more` : undefined;
 
 function html(name: string, cards: readonly Card[], { partOf }: SheetOptions): string {
-  const figures = cards.map((card) => {
+  const shown = cards.map((card) => {
+    const label = escaped(safeName(card.imageId));
     const rows = linesOf(card, partOf).map(
       ({ question, answer, part }) =>
-        `<li>${escaped(question)} <b>${escaped(answer)}</b> <small>${part}</small></li>`,
+        `<li>${escaped(question)} <strong>${escaped(answer)}</strong> <span class="soft">${part}</span></li>`,
     );
     const rest = more(card);
     const picture = card.jpeg
-      ? `<img alt="${escaped(card.imageId)}" width="${SIDE}" height="${SIDE}" src="data:image/jpeg;base64,${card.jpeg.toString('base64')}">`
-      : '<p>cannot be decoded</p>';
-    return `<figure>${picture}<figcaption>${escaped(card.imageId)}<ul>${rows.join('')}${rest ? `<li>${rest}</li>` : ''}</ul></figcaption></figure>`;
+      ? `<img alt="${label}" src="data:image/jpeg;base64,${card.jpeg.toString('base64')}">`
+      : '<p class="wrong">cannot be decoded</p>';
+    return `<li class="card">${picture}<div><p class="soft">${label}</p><ul class="plain">${rows.join('')}${rest ? `<li>${rest}</li>` : ''}</ul></div></li>`;
   });
-  return `<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escaped(name)}</title>
-<style>body{font:14px/1.4 sans-serif;margin:1em}main{display:grid;grid-template-columns:repeat(auto-fill,minmax(${SIDE}px,1fr));gap:1em}figure{margin:0;overflow-wrap:anywhere}img{background:#000}ul{margin:.3em 0;padding-left:1.2em}</style>
-<h1>${escaped(name)}</h1>
-<p>${cards.length} images drawn at random, with their questions and reference answers. Shows the images themselves: treat it like them.</p>
-<main>
-${figures.join('\n')}
-</main>
-</html>
-`;
+  const body = `<h1>${escaped(name)}</h1>
+<p class="soft">${cards.length} images drawn at random, with their questions, reference answers and parts. The page holds the images themselves: treat it like them.</p>
+<ul class="cards">
+${shown.join('\n')}
+</ul>`;
+  return htmlPage(name, body);
 }
 
 const COLUMNS = 4;
@@ -116,7 +115,7 @@ async function png(cards: readonly Card[], { partOf }: SheetOptions): Promise<Bu
     const rows = linesOf(card, partOf).map(
       ({ question, answer, part }) => `${question} [${answer}] (${part})`,
     );
-    return [card.imageId, ...rows, more(card) ?? ''].flatMap(wrapped);
+    return [safeName(card.imageId), ...rows, more(card) ?? ''].flatMap(wrapped);
   });
   const tall = SIDE + GAP + LINE * Math.max(...texts.map((lines) => lines.length));
   const wide = SIDE + GAP;

@@ -6,19 +6,18 @@ import { UserError } from '../../graph-builder/errors.js';
 import { differentiate } from '../../graph-builder/gradients/differentiate.js';
 import { quotient } from '../../graph-builder/ir/dim.js';
 import { verify } from '../../graph-builder/ir/graph.js';
+import { leavesLast } from '../../graph-builder/ir/order.js';
 import type { Graph } from '../../graph-builder/ir/types.js';
 import { imageTokens } from '../../graph-builder/models/config.js';
-import { type CutLevel, cutLevels, cutMiss, type MissCut } from '../../graph-builder/models/cuts.js';
 import {
-  answerDecoderGraph,
-  imageEncoderGraph,
-  logitsGraph,
-  lossGraph,
-  questionEncoderGraph,
-  REFERENCE_DROPOUT,
-} from '../../graph-builder/models/miss.js';
+  type CutLevel,
+  cutLevels,
+  cutMiss,
+  type LossGraphs,
+  type MissCut,
+} from '../../graph-builder/models/cuts.js';
+import { logitsGraph, lossGraph, REFERENCE_DROPOUT } from '../../graph-builder/models/miss.js';
 import { adamWConstants, adamWGraph, type OptimizedShape } from '../../graph-builder/models/optimizer.js';
-import { writeOnnx } from '../../graph-builder/onnx/write.js';
 import { halfPrecision } from '../../graph-builder/rewrites/half-precision.js';
 import { type RecomputeMode, recompute } from '../../graph-builder/rewrites/recompute.js';
 import { applyVariant, dropoutRates } from '../../graph-builder/variant/variant.js';
@@ -28,14 +27,20 @@ import { ORT_TRAINING, writeOrtTraining } from '../ort-training/write.js';
 import { sha256 } from '../weights/pretrained.js';
 import { type BaseWeights, baseWeights, locateWeights } from './base-weights.js';
 import { type GraphRole, graphFiles, type Manifest } from './manifest.js';
-import { type BuildOptions, type Plan, planVariant } from './plan.js';
+import { modelBytes } from './model-bytes.js';
+import { type BuildOptions, MAX_QUESTION_TOKENS, type Plan, planVariant } from './plan.js';
+import { servingGraph, servingRoles } from './serving.js';
 
 const MAX_ANSWER_TOKENS = 32;
-const MAX_QUESTION_TOKENS = 35;
 
 /** The forward graph that training differentiates, dropout included. */
-function noisyForward({ config, variant }: Plan, { rate, frozenToo }: Manifest['dropout']): Graph {
-  return applyVariant(lossGraph(config, dropoutRates(variant, rate, frozenToo)), variant, 'training');
+function noisyForward(
+  { config, variant }: Plan,
+  { rate, frozenToo }: Manifest['dropout'],
+  images: 'images' | 'batch' = 'images',
+): Graph {
+  const rates = dropoutRates(variant, rate, frozenToo);
+  return applyVariant(lossGraph(config, rates, images), variant, 'training');
 }
 
 type Form = Pick<Manifest, 'recompute' | 'precision'>;
@@ -47,11 +52,10 @@ const LONG = 400;
 const defaultRecompute = ({ config, variant }: Plan): RecomputeMode =>
   imageTokens(config) >= LONG && variant.modules.visual_encoder.method !== 'frozen' ? 'attention' : 'none';
 
-const withGradients = (forward: Graph, form: Form): Graph =>
-  halfPrecision(
-    recompute(differentiate(forward, { loss: forward.outputs.loss! }), form.recompute),
-    form.precision,
-  );
+const withGradients = (forward: Graph, form: Form): Graph => {
+  const both = differentiate(forward, { loss: forward.outputs.loss! });
+  return leavesLast(halfPrecision(recompute(both, form.recompute), form.precision));
+};
 
 /** Roles of a level's two graphs. */
 export const cutRoles = {
@@ -74,7 +78,7 @@ function graphsOf(
   form: Form,
 ): Partial<Record<GraphRole, () => Graph>> {
   const { config, variant, adapted, parameters } = plan;
-  const serving = (make: (c: typeof config) => Graph) => () => applyVariant(make(config), variant, 'serving');
+  const serving = servingRoles.map((role) => [role, () => servingGraph(role, config, variant)] as const);
   const cutGraphs = [...cuts].flatMap(([level, { frozen, rest }]) => [
     [cutRoles[level].frozen, () => frozen] as const,
     [cutRoles[level].training, () => withGradients(rest, form)] as const,
@@ -86,9 +90,7 @@ function graphsOf(
     }),
     evaluation: () => adapted,
     forward: () => applyVariant(logitsGraph(config), variant, 'evaluation'),
-    imageEncoder: serving(imageEncoderGraph),
-    questionEncoder: serving(questionEncoderGraph),
-    answerDecoder: serving(answerDecoderGraph),
+    ...Object.fromEntries(serving),
     ...Object.fromEntries(cutGraphs),
   };
 }
@@ -98,7 +100,7 @@ type Cuts = ReadonlyMap<CutLevel, MissCut>;
 /** What can be kept of the frozen modules, by level. */
 function cutsOf(plan: Plan, dropout: Manifest['dropout']): Cuts {
   if (plan.parameters.trainable === 0) return new Map();
-  const forward = noisyForward(plan, dropout);
+  const forward: LossGraphs = (images) => noisyForward(plan, dropout, images);
   const found = cutLevels.map((level) => [level, cutMiss(forward, level)] as const);
   return new Map(found.filter((e): e is readonly [CutLevel, MissCut] => e[1] !== undefined));
 }
@@ -232,7 +234,7 @@ export function emitPlan(
 }
 
 function writeRun(plan: Plan, options: BuildOptions, folder: string, found: BaseWeights): Manifest {
-  const weights = locateWeights(found.path, plan.base.parameters);
+  const weights = locateWeights(found.path, plan.base.parameters, found.types);
   const base = options.selfContained ? { ...found, path: copyInto(folder, found.path) } : found;
   const dropout = {
     rate: options.moduleDropout ?? REFERENCE_DROPOUT,
@@ -247,7 +249,7 @@ function writeRun(plan: Plan, options: BuildOptions, folder: string, found: Base
   for (const [role, make] of Object.entries(graphsOf(plan, dropout, cuts, form))) {
     const graph = verify(make());
     const file = graphFiles[role as GraphRole];
-    const bytes = writeOnnx(graph, { name: role, weights: (p) => weights.get(p.name)! });
+    const bytes = modelBytes(graph, role, weights);
     writeAtomic(join(folder, file), bytes);
     const hash = createHash('sha256').update(bytes).digest('hex');
     graphs[role] = {

@@ -2,14 +2,17 @@
 import { existsSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { normalisationNames } from '../../datasets/images/normalise.js';
 import { FileError } from '../../graph-builder/errors.js';
 import type { MissConfig } from '../../graph-builder/models/config.js';
+import { featureOwners } from '../../graph-builder/models/cuts.js';
 import { precisions } from '../../graph-builder/rewrites/half-precision.js';
 import { recomputeModes } from '../../graph-builder/rewrites/recompute.js';
 import { lossNames } from '../../graph-builder/variant/imported.js';
 import type { Variant } from '../../graph-builder/variant/variant.js';
 import { readJson } from '../files.js';
 import { expandPretrained } from '../weights/pretrained.js';
+import { checkUnchanged } from '../weights/unchanged.js';
 import {
   count,
   graphsSchema,
@@ -21,7 +24,7 @@ import {
 } from './manifest-parts.js';
 
 const cut = z.strictObject({
-  per: z.enum(['image', 'question']),
+  per: z.enum(featureOwners),
   /** numbers an item, or a token of it */
   features: z.array(z.strictObject({ name: z.string(), size, perToken: z.boolean() })),
 });
@@ -66,7 +69,7 @@ export const manifestSchema = z.strictObject({
       text_decoder: moduleTuningSchema,
     }),
   }) satisfies z.ZodType<Variant>,
-  image: z.strictObject({ normalisation: z.enum(['imagenet', 'clip', 'reference']) }),
+  image: z.strictObject({ normalisation: z.enum(normalisationNames) }),
   text: z.strictObject({ tokenizer: z.string(), maxQuestionTokens: size, maxAnswerTokens: size }),
   weights: weightsSchema,
   /** draws the initial values of adapters */
@@ -158,14 +161,17 @@ export function readManifest(run: string): Manifest {
 /**
  * Path of the base weights of a run. Shipped ones are expanded again if the cache was cleared.
  *
- * @throws {FileError} when the file is missing.
+ * @throws {FileError} when the file is missing or has changed.
  */
 export function weightsPath(
   run: string,
-  { weights: { file, folder, source } }: Pick<Manifest, 'weights'>,
+  { weights: { file, folder, source, sha256 } }: Pick<Manifest, 'weights'>,
 ): string {
   const path = join(isAbsolute(folder) ? folder : resolve(run, folder), file);
-  if (existsSync(path)) return path;
+  if (existsSync(path)) {
+    checkUnchanged(path, sha256);
+    return path;
+  }
   if (source.startsWith('pretrained ')) {
     const expanded = expandPretrained(source.slice('pretrained '.length));
     if (expanded.endsWith(`/${file}`) || expanded.endsWith(`\\${file}`)) return expanded;

@@ -1,6 +1,6 @@
 /** @file The figures of a study, as Vega-Lite specifications without colours of the page. */
 import type { TopLevelSpec } from 'vega-lite';
-import { COLOURS, smooth } from '../plots.js';
+import { COLOURS, plotStyle, smooth } from '../plots.js';
 import type { Collected, RowResult } from './collect.js';
 import { methodNames, methodOf } from './paper.js';
 import { BASE } from './row.js';
@@ -39,7 +39,7 @@ function themed(spec: Spec, { ink, grid, background }: Theme): TopLevelSpec {
     background,
     padding: 8,
     config: {
-      font: 'DejaVu Sans, Helvetica, Arial, sans-serif',
+      font: plotStyle.font,
       axis: { ...text, gridColor: grid, domainColor: ink, tickColor: ink, titlePadding: 8, labelLimit: 260 },
       legend: { ...text, labelLimit: 240, symbolOpacity: 1 },
       view: { stroke: grid },

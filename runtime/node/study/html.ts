@@ -1,44 +1,32 @@
 /** @file A report as one page: style and figures inside, nothing loaded from anywhere. */
+import { escapeHtml, htmlPage } from '../scoring/html.js';
 import type { Block, TableBlock } from './document.js';
 
-const escaped = (words: string): string =>
-  words.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
-
 const inline = (words: string): string =>
-  escaped(words)
+  escapeHtml(words)
     .replace(/`([^`]+)`/g, '<code>$1</code>')
     .replace(/\*\*([^*]+)\*\*/g, '<strong>$1</strong>');
 
-const style = `
-:root { color-scheme: light dark; --ink: #1d2433; --soft: #5b6577; --line: #d9dde4; --ground: #fff; --band: #f5f7fa; --accent: #0f5fa6; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e8ef; --soft: #9aa5b8; --line: #333c4c; --ground: #12161d; --band: #1a202a; --accent: #7db8ee; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 82rem; background: var(--ground); color: var(--ink);
-  font: 16px/1.55 system-ui, "Segoe UI", "DejaVu Sans", Arial, sans-serif; }
-h1 { font-size: 1.75rem; line-height: 1.25; margin: 0 0 .5rem; }
-h2 { font-size: 1.25rem; margin: 2.5rem 0 .75rem; padding-top: .75rem; border-top: 1px solid var(--line); }
+/** Wide tables with groups of columns, figures of their own: beside the style of all reports. */
+const STYLE = `
+body { max-width: 82rem; }
+h2 { padding-top: .75rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1.05rem; margin: 1.75rem 0 .5rem; }
-p, li { max-width: 72ch; }
-ul { padding-left: 1.25rem; }
-li { margin: .25rem 0; }
-code { font: .875em ui-monospace, "DejaVu Sans Mono", monospace; background: var(--band); padding: .1em .3em; border-radius: 3px; overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; margin: .75rem 0 1.25rem; }
-table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .28rem .45rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
-th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
+ul { padding-left: 1.25rem; } li { margin: .25rem 0; max-width: 46rem; }
+code { font: .875em ui-monospace, "DejaVu Sans Mono", monospace; background: var(--panel); padding: .1em .3em;
+  border-radius: 3px; overflow-wrap: anywhere; }
+.scroll { margin: .75rem 0 1.25rem; }
+table { font-size: .8rem; }
+th, td, th:last-child, td:last-child { padding: .28rem .45rem; }
+th, th:first-child { color: var(--soft); font-weight: 600; vertical-align: bottom; text-align: right; }
 th[colspan] { text-align: center; }
 th.start, td.start { border-left: 1px solid var(--line); }
-td.word, th.word { text-align: left; }
+td.word, th.word, th.word:first-child { text-align: left; }
 td.long { white-space: normal; min-width: 16rem; max-width: 30rem; }
-tbody tr:hover { background: var(--band); }
-figure { margin: 1.25rem 0 2rem; }
-figure h3 { margin-top: 0; }
-figure .scroll { margin: 0; }
+tbody tr:hover { background: var(--panel); }
+figure { margin: 1.25rem 0 2rem; break-inside: avoid; } figure h3 { margin-top: 0; } figure .scroll { margin: 0; }
 figure svg { max-width: 100%; height: auto; display: block; }
-figcaption { color: var(--soft); font-size: .875rem; max-width: 72ch; margin-top: .25rem; }
-@media print { body { max-width: none; padding: 0; } h2, figure { break-inside: avoid; } }
+figcaption { color: var(--soft); font-size: .875rem; max-width: 46rem; margin-top: .25rem; }
 `;
 
 /** Columns that start a group have a line before them. */
@@ -68,12 +56,12 @@ function table(part: TableBlock, name: string): string {
   const heads = `${above ? `<tr>${above.join('')}</tr>` : ''}<tr>${cells('th', head)}</tr>`;
   const body = rows.map((row) => `<tr>${cells('td', row)}</tr>`).join('\n');
   // scrollable regions must be reachable by keyboard
-  return `<div class="scroll" tabindex="0" role="region" aria-label="${escaped(name)}"><table><thead>${heads}</thead><tbody>\n${body}\n</tbody></table></div>`;
+  return `<div class="scroll" tabindex="0" role="region" aria-label="${escapeHtml(name)}"><table><thead>${heads}</thead><tbody>\n${body}\n</tbody></table></div>`;
 }
 
 /** An SVG as part of a page, with a name for those who cannot see it. */
 const embedded = (svg: string, title: string): string =>
-  svg.replace(/^[\s\S]*?<svg/, `<svg role="img" aria-label="${escaped(title)}"`).trim();
+  svg.replace(/^[\s\S]*?<svg/, `<svg role="img" aria-label="${escapeHtml(title)}"`).trim();
 
 /** @param above the heading that it stands under */
 function block(part: Block, above: string, figures: ReadonlyMap<string, string>): string {
@@ -103,19 +91,6 @@ export function toHtml(
   blocks: readonly Block[],
   figures: ReadonlyMap<string, string>,
 ): string {
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escaped(title)}</title>
-<style>${style}</style>
-</head>
-<body>
-<main>
-${blocks.map((part, i) => block(part, headingAbove(blocks, i), figures)).join('\n')}
-</main>
-</body>
-</html>
-`;
+  const body = blocks.map((part, i) => block(part, headingAbove(blocks, i), figures)).join('\n');
+  return htmlPage(title, `<main>\n${body}\n</main>`, STYLE);
 }

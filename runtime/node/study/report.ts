@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import Papa from 'papaparse';
 import { writeAtomic, writeJson } from '../../../training-artifacts/files.js';
-import { drawSvg } from '../plots.js';
+import { renderSvg } from '../plots.js';
 import { type Collected, collect } from './collect.js';
 import type { StudyContext } from './commands.js';
 import { figuresFor, pageTheme, paperTheme } from './figures.js';
@@ -155,8 +155,8 @@ export async function writeStudyReport(context: Pick<StudyContext, 'out'>): Prom
   const { all, summary, figures } = facts;
   const onPage = new Map<string, string>();
   for (const figure of figures) {
-    onPage.set(figure.name, await drawSvg(figure.spec(pageTheme)));
-    writeAtomic(join(out, 'figures', `${figure.name}.svg`), await drawSvg(figure.spec(paperTheme)));
+    onPage.set(figure.name, await renderSvg(figure.spec(pageTheme)));
+    writeAtomic(join(out, 'figures', `${figure.name}.svg`), await renderSvg(figure.spec(paperTheme)));
   }
   const comparisons = [...summary.toBest, ...summary.toBase];
   const records = {

@@ -1,7 +1,8 @@
 /** @file How far a run of a study is: read from its folder alone, whoever made it. */
 import { existsSync, readdirSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { hasCheckpoint } from '../../../training-artifacts/checkpoint/checkpoint.js';
+import { evaluationName } from '../scoring/recorded.js';
 import { readSummary } from '../training/summary.js';
 import {
   buildCommand,
@@ -21,7 +22,9 @@ export type StudyPlace = Pick<StudyContext, 'out' | 'split'>;
 /** The file with the scores of the split's test questions, if there is one. */
 export function scoresFile({ split, ...context }: StudyPlace, run: StudyRun): string | undefined {
   const folder = join(runFolder(context, run), 'eval');
-  const end = `${basename(split, '.json')}-test-${run.row.trained ? 'auto' : BASE}.json`;
+  const checkpoint = run.row.trained ? 'auto' : BASE;
+  // the name of a data set of one's own stands before it
+  const end = `${evaluationName({ split, on: 'test', checkpoint, mode: 'generate' })}.json`;
   const file = existsSync(folder) ? readdirSync(folder).find((name) => name.endsWith(end)) : undefined;
   return file && join(folder, file);
 }

@@ -160,7 +160,7 @@ export class VqaTask implements TrainingTask {
     const { seed } = this.options;
     const { config } = this.manifest;
     const text = sampleFeeds(part, config, batchSize);
-    const seeds = seedFeeds(part, text, [seed, epoch]);
+    const seeds = seedFeeds(part, text, [seed, epoch], this.frozen?.imageRows(part));
     if (this.frozen) {
       const tokens = text.question_ids!.dims[1]!;
       return { ...text, ...seeds, ...(await this.frozen.feeds(part, tokens, slot)) };

@@ -7,7 +7,7 @@ import { temporaryFolder } from '../../runtime/node/runs.js';
 const full = process.env.MILE_ORT_TEST === 'full';
 /** heap: what the questions take, and a third more; less than the file */
 const { rows, caption, heapMb } = full
-  ? { rows: 1_000_000, caption: 400, heapMb: 360 }
+  ? { rows: 1_000_000, caption: 640, heapMb: 560 }
   : { rows: 50_000, caption: 1200, heapMb: 48 };
 
 function writeTable(file: string): void {
@@ -17,7 +17,7 @@ function writeTable(file: string): void {
   for (let start = 0; start < rows; start += 1000) {
     const lines = Array.from({ length: 1000 }, (_, i) => {
       const n = start + i;
-      return `scan${n % 5000}.png,"Is there finding number ${n}, or not?",answer ${n % 997} of many,${n % 10 ? 'train' : 'test'},${long}\n`;
+      return `scans/of-image-${n}.png,"Is there finding number ${n}, or not?",answer ${n % 997} of many,${n % 10 ? 'train' : 'test'},${long}\n`;
     });
     writeSync(fd, lines.join(''));
   }

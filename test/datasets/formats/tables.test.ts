@@ -131,6 +131,17 @@ describe('forms', () => {
     expect(questions.map((q) => q.imageId)).toEqual(['x/1.png', 'x/2.png']);
   });
 
+  test('--language chooses rows, and says how many it leaves out', async () => {
+    const folder = await folderWith(
+      { 't.csv': 'image,question,answer,q_lang\n1.png,q,a,en\n1.png,问,答,zh\n' },
+      ['1.png'],
+    );
+    const { questions, notes } = await openDataset(folder, { language: 'zh' });
+    expect(questions).toMatchObject([{ question: '问' }]);
+    expect(notes).toContain('1 rows in other languages than zh are left out');
+    expect((await openDataset(folder)).questions).toHaveLength(2);
+  });
+
   test('dataset.json names the columns; flags win', async () => {
     const settings = JSON.stringify({ name: 'ours', licence: 'own', questionCol: 'b', imageRoot: 'pics' });
     const files = { 't.csv': 'image,a,b,answer\n1.png,what?,why?,so\n', 'dataset.json': settings };
@@ -174,7 +185,10 @@ describe('bad rows', () => {
       '/t.csv:8: imageId: no . or .. may be in a path',
       `/t.csv:11: image gone.png is not in ${folder}`,
     ]);
-    expect(notes.at(-1)).toMatch(/left out.*: 7$/);
+    expect(notes.slice(-8)).toMatchObject([
+      expect.stringMatching(/left out.*: 7$/),
+      ...skipped.map((row) => `  ${placeOf(row)}: ${row.reason}`),
+    ]);
   });
 
   test('ten are named at most, all are counted', async () => {
@@ -256,7 +270,12 @@ describe('files that are no data set', () => {
       {},
       /^the Parquet file cannot be read: .*\n.*t\.parquet\n/,
     ],
-    ['a language it does not tell', { 't.csv': table }, { language: 'en' }, /^the set is of one language\n/],
+    [
+      'a language it does not tell',
+      { 't.csv': table },
+      { language: 'en' },
+      /^no column says the language\n.*--language\n.*image, question, answer$/,
+    ],
   ])('%s', async (_, files, options, message) => {
     const folder = await folderWith(files, ['1.png']);
     await expect(openDataset(folder, options)).rejects.toThrow(message);

@@ -1,6 +1,7 @@
 /** @file `ort-data check`: what may spoil a score, or should not leave the house. */
 import type { Argv } from 'yargs';
 import type { Finding } from '../../../../datasets/check/findings.js';
+import type { Question } from '../../../../datasets/dataset.js';
 import { defineCommand, formatCount, subcommand } from '../main.js';
 import { progressBar } from '../progress-bar.js';
 import { dataOptions, limitOptions, limitsOf, openData, splitOption } from './opened.js';
@@ -26,6 +27,12 @@ const linesOf = ({ name, count, says, examples }: Finding): string[] => [
   ...examples.slice(0, SHOWN).map((example) => `      ${example}`),
   ...(examples.length > SHOWN ? ['      ... (all of them: --json)'] : []),
 ];
+
+/** What cannot be told of these rows. */
+const unchecked = (questions: readonly Question[]): string[] =>
+  questions.some((q) => q.patient !== undefined)
+    ? []
+    : ['no column tells the patients: whether one is in several parts is not checked (--patient-col)'];
 
 /** `ort-data check`. */
 export const check = subcommand(
@@ -57,12 +64,19 @@ export const check = subcommand(
       ];
       if (flags.strict && findings.length > 0) process.exitCode = 1;
       if (flags.json)
-        return console.log(JSON.stringify({ name: dataset.name, split: split ?? null, notes, findings }));
+        return console.log(
+          JSON.stringify({
+            name: dataset.name,
+            split: split ?? null,
+            notes: [...notes, ...unchecked(questions)],
+            findings,
+          }),
+        );
       const images = flags.textOnly ? 'images not looked at' : `${formatCount(imageIds.length)} images`;
       console.log(
         `${dataset.name}${split ? `, ${split} split` : ''}: ${formatCount(questions.length)} questions, ${images}`,
       );
-      for (const note of notes) console.log(`  ${note}`);
+      for (const note of [...notes, ...unchecked(questions)]) console.log(`  ${note}`);
       console.log(
         findings.length > 0 ? `\n${findings.flatMap(linesOf).join('\n')}` : '\nnothing to object to',
       );

@@ -3,7 +3,6 @@ import type { Argv } from 'yargs';
 import type { ImageFacts } from '../../../../datasets/check/image-facts.js';
 import { partNames } from '../../../../datasets/check/parts.js';
 import type { Summary, TextFacts } from '../../../../datasets/check/summary.js';
-import { placeOf } from '../../../../datasets/dataset.js';
 import { checkCount, defineCommand, formatCount, formatTable, subcommand } from '../main.js';
 import { progressBar } from '../progress-bar.js';
 import { dataOptions, limitOptions, limitsOf, type Opened, openData, partOf, splitOption } from './opened.js';
@@ -82,7 +81,6 @@ function print(opened: Opened, summary: Summary, lines: readonly string[]): void
   const { dataset, split, notes } = opened;
   console.log(`${dataset.name}, licence ${dataset.licence}${split ? `, ${split} split` : ''}`);
   for (const note of notes) console.log(`  ${note}`);
-  for (const row of dataset.skipped.slice(0, 10)) console.log(`  left out: ${placeOf(row)}: ${row.reason}`);
   console.log(`\n${partsTable(summary)}`);
   if (summary.inNoPart > 0) console.log(`${formatCount(summary.inNoPart)} questions are in no part`);
   console.log();

@@ -20,7 +20,11 @@ export const readFlags = {
     type: 'string',
     describe: 'folder that the image names are below; default: beside the table',
   },
-  language: { type: 'string', describe: 'en or zh: questions of SLAKE in this language; default en' },
+  language: {
+    type: 'string',
+    describe:
+      'questions in this language only, of SLAKE or a table with a column q_lang; of SLAKE default en, else zh',
+  },
   'skip-bad': { type: 'boolean', describe: 'leave rows out that cannot be used, and say how many and which' },
 } as const;
 

@@ -5,6 +5,7 @@ import type { Question } from '../../../../datasets/dataset.js';
 import { uniform } from '../../../../datasets/random.js';
 import { isYesNo } from '../../../../datasets/scoring/normalise-answer.js';
 import { loadData } from '../../../../runtime/node/data.js';
+import { writePredictions } from '../../../../runtime/node/scoring/recorded.js';
 import { runFolder } from '../../../../runtime/node/study/commands.js';
 import { type Row, runId, type StudyRun } from '../../../../runtime/node/study/row.js';
 import { joinSettings, runsOf, writeSettings } from '../../../../runtime/node/study/settings.js';
@@ -79,23 +80,9 @@ function writeTraining(folder: string, looks: Looks): void {
 
 /** Writes the scores as ort-eval does. */
 export function writeAnswers(folder: string, trained: boolean, answer: Looks['answer']): void {
-  const lines = testQuestions.map((q, i) => {
-    const prediction = answer(q, i);
-    const { qid, imageId, question, answer: truth, answerType } = q;
-    const correct = prediction === truth;
-    return JSON.stringify({
-      qid,
-      imageId,
-      question,
-      answer: truth,
-      answerType,
-      prediction,
-      correct,
-      probability: 0.5,
-    });
-  });
+  const rows = testQuestions.map((q, i) => ({ ...q, prediction: answer(q, i), probability: 0.5, beams: [] }));
   const name = join(folder, 'eval', `official-test-${trained ? 'auto' : 'base'}`);
-  writeAtomic(`${name}.predictions.jsonl`, `${lines.join('\n')}\n`);
+  writePredictions(`${name}.predictions.jsonl`, rows);
   writeJson(`${name}.json`, {
     splitSha256: data.splitHash,
     seconds: 8,
