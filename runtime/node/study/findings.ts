@@ -41,7 +41,7 @@ const byId = (rows: readonly RowResult[], id: string) => rows.filter(({ row }) =
 function pairs(rows: readonly RowResult[], partner: (row: RowResult['row']) => string | undefined): Sides {
   const both = rows.flatMap((b): [RowResult, RowResult][] => {
     const id = partner(b.row);
-    const a = id === undefined ? undefined : byId(rows, id)[0];
+    const a = id === undefined || id === b.row.id ? undefined : byId(rows, id)[0];
     return a ? [[a, b]] : [];
   });
   return { a: both.map(([a]) => a), b: both.map(([, b]) => b) };
@@ -65,7 +65,7 @@ export const rules: readonly Rule[] = [
     rule: `Rows with a frozen image encoder (F/P/P, F/T/P) against the same method with it trained (T/P/P, T/T/P). Confirms if ${interval}.`,
     sides: (rows) =>
       pairs(rows, ({ id, form, placement }) =>
-        form === 'original' && placement.startsWith('F/') ? id.replace(/-f(?=[pt]p$)/, '-t') : undefined,
+        form === 'original' && /^F\/[PT]\/P$/.test(placement) ? id.replace(/-f(?=[pt]p$)/, '-t') : undefined,
       ),
   },
   {

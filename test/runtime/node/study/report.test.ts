@@ -191,6 +191,20 @@ describe('findings', () => {
     expect(found).toEqual(Array(5).fill('contradicts'));
   });
 
+  test('on the whole grid each rests on the rows that its rule names', () => {
+    const one = collect({ out, split: 'official' }, runsOf(readSettings(out))).rows[1]!;
+    const found = findings(grid.map((row) => ({ row, runs: one.runs.map((run) => ({ ...run, row })) })));
+    const counts = found.map(({ rows: of }) => [of.length, new Set(of).size]);
+    // 8 pairs F and T; 2 + 2 methods; 7 rows of adapters against 5 at T/T/P, some twice; 23 pairs and full; 1 pair
+    expect(counts).toEqual([
+      [16, 16],
+      [4, 4],
+      [14, 12],
+      [48, 48],
+      [2, 2],
+    ]);
+  });
+
   test('open where nothing differs, rows are missing, or none was trained for ten epochs', () => {
     const same = Object.fromEntries(Object.keys(shares).map((id) => [id, [0.2, 0.6] as [number, number]]));
     expect(judge({ ...same, 'lora-r8-tpp': [0.2, 0.6] })).toEqual(Array(5).fill('cannot decide'));
