@@ -12,7 +12,7 @@ import { commandsLeft, isFinished, isReady } from './run-state.js';
 import { type RunTrouble, readState, type StudyState, writeState } from './state.js';
 
 export interface StudyEvents {
-  /** a run starts: the how manieth of how many, and the seconds that are left in all, if known */
+  /** a run starts: its place from 0, of how many, and the seconds that all of them still take, if known */
   started(run: StudyRun, at: number, of: number, left: number | undefined): void;
   /** how far the run is, in [0, 1] */
   progress(run: StudyRun, share: number): void;
@@ -89,7 +89,9 @@ export class Study {
   };
 
   private end(): StudyEnd {
-    const mine = this.runs.map(runId).flatMap((id) => this.state[id] ?? []);
+    // what others have finished since is no trouble any more
+    const left = this.runs.filter((run) => !isFinished(this.context, run));
+    const mine = left.flatMap((run) => this.state[runId(run)] ?? []);
     const count = (status: RunTrouble['status']) => mine.filter((t) => t.status === status).length;
     return { interruptedBy: this.asked, failed: count('failed') + count('waits'), cut: count('cut') };
   }

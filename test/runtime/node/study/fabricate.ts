@@ -7,7 +7,7 @@ import { isYesNo } from '../../../../datasets/scoring/normalise-answer.js';
 import { loadData } from '../../../../runtime/node/data.js';
 import { writePredictions } from '../../../../runtime/node/scoring/recorded.js';
 import { runFolder } from '../../../../runtime/node/study/commands.js';
-import { type Row, runId, type StudyRun } from '../../../../runtime/node/study/row.js';
+import type { Row, StudyRun } from '../../../../runtime/node/study/row.js';
 import { joinSettings, runsOf, writeSettings } from '../../../../runtime/node/study/settings.js';
 import { RunLog } from '../../../../runtime/node/training/log.js';
 import { trainDefaults } from '../../../../runtime/node/training/options.js';
@@ -134,5 +134,3 @@ export const answering =
           ? 'no'
           : 'yes'
         : `wrong ${Math.floor(3 * uniform('wrong', key, i))}`;
-
-export const nameOf = runId;
