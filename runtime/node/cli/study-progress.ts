@@ -23,7 +23,7 @@ export class StudyProgress implements StudyEvents {
     }
     if (!this.bar) {
       const format = 'study {bar} {runs} runs  {run} {share}%  time left: {left}';
-      const style = { format, hideCursor: true, stream: process.stderr };
+      const style = { format, barsize: 20, hideCursor: true, stream: process.stderr };
       this.bar = new cliProgress.SingleBar(style, cliProgress.Presets.shades_classic);
       this.bar.start(of * PARTS, 0, { runs: '', run: '', share: 0, left: eta });
     }
