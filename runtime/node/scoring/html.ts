@@ -60,15 +60,15 @@ ul.plain { padding-left: 1.1rem; } ul.plain li { margin: .2rem 0; }
   .tables > *, .plots figure { break-inside: avoid; } .cards { grid-template-columns: repeat(3, 1fr); } .card img { height: 9rem; } }
 `;
 
-/** A page that needs no other file. `body` is HTML. */
-export const htmlPage = (title: string, body: string): string => `<!doctype html>
+/** A page that needs no other file. `body` is HTML; `style` adds to that of all reports. */
+export const htmlPage = (title: string, body: string, style = ''): string => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <title>${escapeHtml(title)}</title>
-<style>${STYLE}</style>
+<style>${STYLE}${style}</style>
 </head>
 <body>
 ${body}
