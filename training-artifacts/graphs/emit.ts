@@ -6,7 +6,7 @@ import { UserError } from '../../graph-builder/errors.js';
 import { differentiate } from '../../graph-builder/gradients/differentiate.js';
 import { quotient } from '../../graph-builder/ir/dim.js';
 import { verify } from '../../graph-builder/ir/graph.js';
-import type { Graph } from '../../graph-builder/ir/types.js';
+import type { Graph, Parameter } from '../../graph-builder/ir/types.js';
 import { imageTokens } from '../../graph-builder/models/config.js';
 import { type CutLevel, cutLevels, cutMiss, type MissCut } from '../../graph-builder/models/cuts.js';
 import {
@@ -18,7 +18,7 @@ import {
   REFERENCE_DROPOUT,
 } from '../../graph-builder/models/miss.js';
 import { adamWConstants, adamWGraph, type OptimizedShape } from '../../graph-builder/models/optimizer.js';
-import { writeOnnx } from '../../graph-builder/onnx/write.js';
+import { type ExternalTensor, writeOnnx } from '../../graph-builder/onnx/write.js';
 import { halfPrecision } from '../../graph-builder/rewrites/half-precision.js';
 import { type RecomputeMode, recompute } from '../../graph-builder/rewrites/recompute.js';
 import { applyVariant, dropoutRates } from '../../graph-builder/variant/variant.js';
@@ -27,6 +27,7 @@ import { asFileError, writeAtomic, writeJson } from '../files.js';
 import { ORT_TRAINING, writeOrtTraining } from '../ort-training/write.js';
 import { sha256 } from '../weights/pretrained.js';
 import { type BaseWeights, baseWeights, locateWeights } from './base-weights.js';
+import { int8Copy, withFrozenCompute } from './frozen-compute.js';
 import { type GraphRole, graphFiles, type Manifest } from './manifest.js';
 import { type BuildOptions, type Plan, planVariant } from './plan.js';
 
@@ -38,7 +39,7 @@ function noisyForward({ config, variant }: Plan, { rate, frozenToo }: Manifest['
   return applyVariant(lossGraph(config, dropoutRates(variant, rate, frozenToo)), variant, 'training');
 }
 
-type Form = Pick<Manifest, 'recompute' | 'precision'>;
+type Form = Pick<Manifest, 'recompute' | 'precision' | 'frozenCompute'>;
 
 /** Image tokens from which rebuilding attention is faster than keeping it: measured at 901, slower at 101. */
 const LONG = 400;
@@ -116,9 +117,9 @@ const layoutOf = ({ per, features }: MissCut): NonNullable<Manifest['cuts']['vit
 function manifestOf(
   plan: Plan,
   options: BuildOptions,
-  base: BaseWeights,
+  base: BaseWeights & { readonly sha256: string },
   folder: string,
-): Omit<Manifest, 'graphs' | 'dropout' | 'recompute' | 'precision' | 'cuts'> {
+): Omit<Manifest, 'graphs' | 'dropout' | 'cuts' | keyof Form> {
   const { preset, config, variant, parameters, adapted } = plan;
   const known = new Set(plan.base.parameters.map((p) => p.name));
   return {
@@ -135,7 +136,7 @@ function manifestOf(
     weights: {
       file: basename(base.path),
       folder: dirname(base.path) === folder ? '.' : dirname(base.path),
-      sha256: sha256(base.path),
+      sha256: base.sha256,
       source: base.source,
     },
     seed: options.seed ?? 0,
@@ -233,33 +234,27 @@ export function emitPlan(
 
 function writeRun(plan: Plan, options: BuildOptions, folder: string, found: BaseWeights): Manifest {
   const weights = locateWeights(found.path, plan.base.parameters);
-  const base = options.selfContained ? { ...found, path: copyInto(folder, found.path) } : found;
+  const path = options.selfContained ? copyInto(folder, found.path) : found.path;
+  const base = { ...found, path, sha256: sha256(path) };
   const dropout = {
     rate: options.moduleDropout ?? REFERENCE_DROPOUT,
     frozenToo: options.referenceDropout ?? false,
   };
+  const { frozenCompute } = options;
   const form: Form = {
     recompute: options.recompute ?? defaultRecompute(plan),
     precision: options.precision ?? 'float32',
+    ...(frozenCompute && { frozenCompute }),
   };
+  const int8 = frozenCompute && int8Copy(base, plan.base, frozenCompute.form);
   const cuts = cutsOf(plan, dropout);
-  const graphs: Manifest['graphs'] = {};
-  for (const [role, make] of Object.entries(graphsOf(plan, dropout, cuts, form))) {
-    const graph = verify(make());
-    const file = graphFiles[role as GraphRole];
-    const bytes = writeOnnx(graph, { name: role, weights: (p) => weights.get(p.name)! });
-    writeAtomic(join(folder, file), bytes);
-    const hash = createHash('sha256').update(bytes).digest('hex');
-    graphs[role] = {
-      file,
-      sha256: hash,
-      inputs: graph.inputs.map((v) => v.name),
-      outputs: Object.keys(graph.outputs),
-    };
-  }
+  const locate = ({ name }: Parameter) => (int8?.located.get(name) ?? weights.get(name))!;
+  const graphs = writeGraphs(folder, graphsOf(plan, dropout, cuts, form), form, locate);
   const layouts = Object.fromEntries([...cuts].map(([level, cut]) => [level, layoutOf(cut)]));
+  const parts = manifestOf(plan, options, base, folder);
   const manifest: Manifest = {
-    ...manifestOf(plan, options, base, folder),
+    ...parts,
+    weights: { ...parts.weights, ...(int8 && { int8: int8.record }) },
     dropout,
     ...form,
     cuts: layouts,
@@ -271,6 +266,29 @@ function writeRun(plan: Plan, options: BuildOptions, folder: string, found: Base
     writeOrtTraining(join(folder, ORT_TRAINING), { forward: plan.adapted, weights: base.path, trained });
   }
   return manifest;
+}
+
+/** Writes each graph when its turn comes, its frozen products in the form that the run has chosen. */
+function writeGraphs(
+  folder: string,
+  makers: ReturnType<typeof graphsOf>,
+  { frozenCompute }: Form,
+  weights: (p: Parameter) => ExternalTensor,
+): Manifest['graphs'] {
+  const graphs: Manifest['graphs'] = {};
+  for (const [role, make] of Object.entries(makers)) {
+    const graph = verify(withFrozenCompute(make(), frozenCompute));
+    const file = graphFiles[role as GraphRole];
+    const bytes = writeOnnx(graph, { name: role, weights });
+    writeAtomic(join(folder, file), bytes);
+    graphs[role] = {
+      file,
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+      inputs: graph.inputs.map((v) => v.name),
+      outputs: Object.keys(graph.outputs),
+    };
+  }
+  return graphs;
 }
 
 function copyInto(folder: string, path: string): string {

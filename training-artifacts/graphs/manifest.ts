@@ -1,17 +1,20 @@
 /** @file manifest.json: what a run folder holds. */
 import { existsSync } from 'node:fs';
-import { isAbsolute, join, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FileError } from '../../graph-builder/errors.js';
 import type { MissConfig } from '../../graph-builder/models/config.js';
+import { lossGraph } from '../../graph-builder/models/miss.js';
 import { precisions } from '../../graph-builder/rewrites/half-precision.js';
 import { recomputeModes } from '../../graph-builder/rewrites/recompute.js';
 import { lossNames } from '../../graph-builder/variant/imported.js';
 import type { Variant } from '../../graph-builder/variant/variant.js';
 import { readJson } from '../files.js';
 import { expandPretrained } from '../weights/pretrained.js';
+import { int8Copy } from './frozen-compute.js';
 import {
   count,
+  frozenComputeSchema,
   graphsSchema,
   importedTuningSchema,
   moduleTuningSchema,
@@ -77,6 +80,8 @@ export const manifestSchema = z.strictObject({
   recompute: z.enum(recomputeModes),
   /** of the matrix products of the training graphs */
   precision: z.enum(precisions),
+  /** of the products with frozen weights, in all graphs */
+  frozenCompute: frozenComputeSchema.optional(),
   /** what the frozen graphs compute once an image or question, by level */
   cuts: z.strictObject({ vit: cut.optional(), kv: cut.optional() }),
   parameters: z.strictObject({
@@ -118,7 +123,7 @@ export type ImportedManifest = z.infer<typeof importedSchema>;
 
 /** What training and checkpoints need to know of a run. */
 export type TrainableRun = Pick<Manifest, 'weights' | 'seed' | 'trainable' | 'graphs'> &
-  Partial<Pick<Manifest, 'precision'>>;
+  Partial<Pick<Manifest, 'precision' | 'config' | 'frozenCompute'>>;
 
 export const isImported = (manifest: Manifest | ImportedManifest): manifest is ImportedManifest =>
   manifest.format === 'mile-ort imported run 1';
@@ -156,14 +161,23 @@ export function readManifest(run: string): Manifest {
 }
 
 /**
- * Path of the base weights of a run. Shipped ones are expanded again if the cache was cleared.
+ * Path of the base weights of a run. Shipped ones are expanded again if the cache was cleared, and so are 8-bit
+ * copies.
  *
  * @throws {FileError} when the file is missing.
  */
 export function weightsPath(
   run: string,
-  { weights: { file, folder, source } }: Pick<Manifest, 'weights'>,
+  manifest: Pick<Manifest, 'weights'> & Partial<Pick<Manifest, 'config' | 'frozenCompute'>>,
 ): string {
+  const path = basePath(run, manifest.weights);
+  const { weights, config, frozenCompute } = manifest;
+  if (config && frozenCompute && weights.int8 && !existsSync(join(dirname(path), weights.int8.file)))
+    int8Copy({ path, sha256: weights.sha256 }, lossGraph(config), frozenCompute.form);
+  return path;
+}
+
+function basePath(run: string, { file, folder, source }: Manifest['weights']): string {
   const path = join(isAbsolute(folder) ? folder : resolve(run, folder), file);
   if (existsSync(path)) return path;
   if (source.startsWith('pretrained ')) {
