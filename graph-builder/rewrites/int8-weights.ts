@@ -98,7 +98,11 @@ function roundHalfEven(x: number): number {
  *
  * A group of zeros has the scale 0.
  */
-function codesOf(values: Float32Array, group: number, limit: number): { codes: Int8Array; scales: Float32Array } {
+function codesOf(
+  values: Float32Array,
+  group: number,
+  limit: number,
+): { codes: Int8Array; scales: Float32Array } {
   const codes = new Int8Array(values.length);
   const scales = new Float32Array(values.length / group);
   for (let g = 0; g < scales.length; g++) {

@@ -1,14 +1,7 @@
 /** @file Products of activations with frozen weights in 8-bit numbers, forward and backward. */
 import type { GraphBuilder } from '../ir/builder.js';
 import { type Graph, isParameter, type Node, type Parameter, type Value } from '../ir/types.js';
-import {
-  BLOCK,
-  blockNames,
-  type Int8Form,
-  int8Tensors,
-  type Matrix,
-  ZERO_POINT,
-} from './int8-weights.js';
+import { BLOCK, blockNames, type Int8Form, int8Tensors, type Matrix, ZERO_POINT } from './int8-weights.js';
 import { rewriteNodes } from './rewrite-nodes.js';
 
 export interface Int8Options {
@@ -134,7 +127,7 @@ export function int8Errors(graph: Graph, { form, includes }: Int8Options): Graph
   const outputs: Record<string, Value> = {};
   const probed = rewriteNodes(graph, (node, { g, original }) => {
     const site = sites.get(original);
-    if (!site || site.direction !== 'forward' || !includes(site.name)) return undefined;
+    if (site?.direction !== 'forward' || !includes(site.name)) return undefined;
     const [a, weight] = node.inputs as readonly [Value, Value];
     const own = g.copy(node, node.inputs);
     const product = form === 'dynamic' ? dynamicProduct(g, a, site) : blockProduct(g, a, site);

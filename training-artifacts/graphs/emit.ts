@@ -34,6 +34,12 @@ import { type BuildOptions, type Plan, planVariant } from './plan.js';
 const MAX_ANSWER_TOKENS = 32;
 const MAX_QUESTION_TOKENS = 35;
 
+/** Longest texts of a run, word pieces. */
+export const tokenLimits = ({ maxQuestionTokens = MAX_QUESTION_TOKENS }: BuildOptions) => ({
+  maxQuestionTokens,
+  maxAnswerTokens: MAX_ANSWER_TOKENS,
+});
+
 /** The forward graph that training differentiates, dropout included. */
 function noisyForward({ config, variant }: Plan, { rate, frozenToo }: Manifest['dropout']): Graph {
   return applyVariant(lossGraph(config, dropoutRates(variant, rate, frozenToo)), variant, 'training');
@@ -130,8 +136,7 @@ function manifestOf(
     image: { normalisation: base.normalisation },
     text: {
       tokenizer: 'bert-base-uncased with [DEC] 30522 and [ENC] 30523',
-      maxQuestionTokens: options.maxQuestionTokens ?? MAX_QUESTION_TOKENS,
-      maxAnswerTokens: MAX_ANSWER_TOKENS,
+      ...tokenLimits(options),
     },
     weights: {
       file: basename(base.path),

@@ -38,7 +38,10 @@ export function parseFrozenCompute(text: string): Pick<FrozenCompute, 'form' | '
 
 /** All matrices that products of a model read, each once: the 8-bit copies of a base serve every variant. */
 export function matricesOf(graph: Graph): Matrix[] {
-  const found = [...int8Sites(graph).values()].map(({ name, out, in: inner }) => [name, { name, out, in: inner }]);
+  const found = [...int8Sites(graph).values()].map(({ name, out, in: inner }) => [
+    name,
+    { name, out, in: inner },
+  ]);
   return [...new Map(found as [string, Matrix][]).values()];
 }
 

@@ -2,16 +2,21 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { FileError } from '../../graph-builder/errors.js';
-import { type Int8Form, int8Tensors, type Matrix, quantise } from '../../graph-builder/rewrites/int8-weights.js';
 import type { Parameter } from '../../graph-builder/ir/types.js';
 import {
+  type Int8Form,
+  int8Tensors,
+  type Matrix,
+  quantise,
+} from '../../graph-builder/rewrites/int8-weights.js';
+import type { SafetensorsDType } from './safetensors.js';
+import {
   type LazyTensor,
-  type SafetensorsFile,
   SafetensorsFile as Safetensors,
+  type SafetensorsFile,
   withSafetensors,
   writeSafetensors,
 } from './safetensors-file.js';
-import type { SafetensorsDType } from './safetensors.js';
 
 /** Changes with the layout or the rounding of the codes: files of another version are not used. */
 const VERSION = '1';
