@@ -19,8 +19,11 @@ export const MAX_BEAMS = 8;
 
 const DECODER = 'text_decoder.bert';
 
-const pixelInput = (g: GraphBuilder, { imageSize }: MissConfig): Value =>
-  g.input('pixel_values', 'float32', ['images', 3, imageSize, imageSize]);
+/** The leading axis of images: distinct ones that questions pick from, or one a question. */
+type ImageAxis = 'images' | 'batch';
+
+const pixelInput = (g: GraphBuilder, { imageSize }: MissConfig, images: ImageAxis = 'images'): Value =>
+  g.input('pixel_values', 'float32', [images, 3, imageSize, imageSize]);
 
 /** int32 [batch, tokens] ids, positions and mask of a text, and the shape that its heads need. */
 function textInputs(g: GraphBuilder, kind: 'question' | 'answer', { hidden, textHeads }: MissConfig) {
@@ -56,16 +59,22 @@ function causalMask(g: GraphBuilder, mask: Value, positions: Value): Value {
 /**
  * The question's states: the JTM encoder over [ENC] w1 … wn [SEP], cross-attending to the image tokens.
  * Keys and values are made once an image; `selection` [batch, images], one 1 a row, picks each question's. A
- * product with 0 and 1 is exact, and its gradient is a product too: no scatter is needed.
+ * product with 0 and 1 is exact, and its gradient is a product too: no scatter is needed. With an image a question
+ * nothing is picked.
  */
 function questionStates(
   g: GraphBuilder,
   config: MissConfig,
-  { imageStates, dropoutRate }: { imageStates: Value; dropoutRate?: number },
+  {
+    imageStates,
+    images = 'images',
+    dropoutRate,
+  }: { imageStates: Value; images?: ImageAxis; dropoutRate?: number },
 ): { states: Value; mask: Value; positions: Value } {
   const { ids, positions, mask } = textInputs(g, 'question', config);
-  const selection = g.input('image_selection', 'float32', ['batch', 'images']);
+  const selection = images === 'images' && g.input('image_selection', 'float32', ['batch', 'images']);
   const pick = (v: Value): Value => {
+    if (!selection) return v;
     const [, heads, keys, headDim] = v.shape as [Dim, number, number, number];
     const flat = g.matmul(selection, g.reshape(v, ['images', heads * keys * headDim]));
     return g.reshape(flat, ['batch', heads, keys, headDim]);
@@ -73,7 +82,7 @@ function questionStates(
   const cross = (layer: number): KeyValue => {
     const name = `text_encoder.encoder.layer.${layer}.crossattention.self`;
     const each = keyValue(g, imageStates, name, {
-      batch: 'images',
+      batch: images,
       keys: imageTokens(config),
       heads: config.textHeads,
     });
@@ -102,11 +111,17 @@ const decoderCross = (g: GraphBuilder, config: MissConfig, states: Value, layer:
   });
 
 /** Hidden states of the decoder for whole answers, [batch·answer_tokens, hidden]. */
-function answerStates(g: GraphBuilder, config: MissConfig, dropout: DropoutRates = {}): Value {
+function answerStates(
+  g: GraphBuilder,
+  config: MissConfig,
+  dropout: DropoutRates = {},
+  images: ImageAxis = 'images',
+): Value {
   const rate = dropout.visual_encoder ?? 0;
-  const imageStates = imageEncoder(g, pixelInput(g, config), config, rate);
+  const imageStates = imageEncoder(g, pixelInput(g, config, images), config, rate);
   const question = questionStates(g, config, {
     imageStates,
+    images,
     ...(dropout.text_encoder && { dropoutRate: dropout.text_encoder }),
   });
   const { ids, positions, mask } = textInputs(g, 'answer', config);
@@ -129,16 +144,17 @@ function answerStates(g: GraphBuilder, config: MissConfig, dropout: DropoutRates
 
 /**
  * Loss of a batch; outputs `loss` [] and `token_losses` [labels]. With dropout rates (also none), the training
- * form: it has the inputs that seed dropout, which rewrites may use too.
+ * form: it has the inputs that seed dropout, which rewrites may use too. With `images` 'batch' each question
+ * comes with its image, also if several ask about the same one.
  */
-export function lossGraph(config: MissConfig, dropout?: DropoutRates): Graph {
+export function lossGraph(config: MissConfig, dropout?: DropoutRates, images: ImageAxis = 'images'): Graph {
   const g = new GraphBuilder();
   if (dropout) {
-    g.input(seedInputs.image, 'int32', ['images']);
+    g.input(seedInputs.image, 'int32', [images]);
     g.input(seedInputs.question, 'int32', ['batch', 'question_tokens']);
     g.input(seedInputs.answer, 'int32', ['batch', 'answer_tokens']);
   }
-  const hiddenStates = answerStates(g, config, dropout);
+  const hiddenStates = answerStates(g, config, dropout, images);
   const positions = g.input('label_positions', 'int32', ['labels']);
   const labels = g.input('labels', 'int32', ['labels']);
   const weights = g.input('label_weights', 'float32', ['labels']);

@@ -43,8 +43,11 @@ export function sensitiveLayers(errors: LayerErrors): SkippedLayer[] {
 }
 
 /** The first training questions on different images. */
-function calibrationQuestions(): { questions: readonly Question[]; paths: Map<string, string> } {
-  const { dataset, train } = loadData({ data: 'vqa-rad', split: 'official', frame: false });
+async function calibrationQuestions(): Promise<{
+  readonly questions: readonly Question[];
+  readonly paths: Map<string, string>;
+}> {
+  const { dataset, train } = await loadData({ data: 'vqa-rad', split: 'official', frame: false });
   const byImage = new Map(train.map((q) => [q.imageId, q] as const));
   const questions = [...byImage.values()].slice(0, QUESTIONS);
   return { questions, paths: imagePaths(dataset, questions) };
@@ -65,7 +68,7 @@ async function measure(
   const locate = ({ name }: { name: string }) => (int8.located.get(name) ?? weights.get(name))!;
   writeAtomic(model, writeOnnx(graph, { name: 'errors', weights: locate }));
   const session = await openSession(model, { weightsFolder: dirname(found.path), prepacking: false });
-  const { questions, paths } = calibrationQuestions();
+  const { questions, paths } = await calibrationQuestions();
   const images = new ImageStore(plan.config.imageSize, found.normalisation);
   await images.load(paths);
   const { samples } = tokenise(questions, { text: tokenLimits(options) });

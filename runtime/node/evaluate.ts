@@ -1,24 +1,22 @@
 /** @file Scores a run on a split and writes every prediction down. */
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Question } from '../../datasets/dataset.js';
 import { loadTokenizer } from '../../datasets/load-tokenizer.js';
+import { isShipped } from '../../datasets/open-dataset.js';
 import { type Scores, scoreAnswers } from '../../datasets/scoring/accuracy.js';
 import { type MajorityBaseline, majorityBaseline } from '../../datasets/scoring/majority.js';
 import { isSameAnswer } from '../../datasets/scoring/normalise-answer.js';
-import type { SplitName } from '../../datasets/split.js';
 import { UserError } from '../../graph-builder/errors.js';
 import type { CheckpointName } from '../../training-artifacts/checkpoint/checkpoint.js';
 import { writeAtomic, writeJson } from '../../training-artifacts/files.js';
 import type { AnswerOptions } from '../core/answerer.js';
 import { predict } from '../core/predict.js';
-import { imagePaths, loadData, tokenise } from './data.js';
+import { type DataOptions, imagePaths, loadData, readOptions, tokenise } from './data.js';
 import { ImageStore } from './images.js';
 import { openRun } from './inference.js';
 
-export interface EvaluateOptions extends AnswerOptions {
-  readonly data: string;
-  readonly split: SplitName;
+export interface EvaluateOptions extends AnswerOptions, Omit<DataOptions, 'frame'> {
   /** which questions of the split */
   readonly on: 'test' | 'validation';
   readonly checkpoint: CheckpointName | 'base' | 'auto';
@@ -41,14 +39,24 @@ export interface Evaluation {
   readonly seconds: number;
 }
 
-/** Answers and scores; also returns which answers are right, in the order of the questions. */
+/** Answers and scores; also returns the answers and which are right, in the order of the questions. */
 export async function evaluateRun(
   run: string,
   options: EvaluateOptions,
-): Promise<{ evaluation: Evaluation; questions: readonly Question[]; correct: boolean[] }> {
+): Promise<{
+  evaluation: Evaluation;
+  questions: readonly Question[];
+  answers: string[];
+  correct: boolean[];
+}> {
   const started = performance.now();
   const { manifest, answerer } = await openRun(run, options.checkpoint, options.threads);
-  const data = loadData({ data: options.data, split: options.split, frame: false });
+  const data = await loadData({
+    ...readOptions(options),
+    data: options.data,
+    split: options.split,
+    frame: false,
+  });
   const questions = data[options.on].slice(0, options.limit);
   if (questions.length === 0)
     throw new UserError(`the ${options.on} part of the split is empty`, '--split', 'choose another');
@@ -71,7 +79,8 @@ export async function evaluateRun(
   const { answer, yesNo } = majorityBaseline(data.train, questions);
   const folder = join(run, 'eval');
   mkdirSync(folder, { recursive: true });
-  const name = `${options.split}-${options.on}-${options.checkpoint}`;
+  const own = isShipped(options.data) ? '' : `${data.dataset.name}-`;
+  const name = `${own}${basename(options.split, '.json')}-${options.on}-${options.checkpoint}`;
   const file = join(folder, `${name}.predictions.jsonl`);
   const lines = rows.map(({ qid, imageId, question, answer: truth, answerType, prediction }, i) =>
     JSON.stringify({
@@ -101,5 +110,5 @@ export async function evaluateRun(
     seconds: (performance.now() - started) / 1000,
   };
   writeJson(join(folder, `${name}.json`), evaluation);
-  return { evaluation, questions, correct };
+  return { evaluation, questions, answers: predictions.map((p) => p.answer), correct };
 }

@@ -27,7 +27,7 @@ export async function exportBatches(
   options: BatchOptions = batchDefaults,
 ): Promise<readonly Feeds[]> {
   const { batches, batchSize, seed } = options;
-  const { dataset, train } = loadData(options);
+  const { dataset, train } = await loadData(options);
   const { samples } = tokenise(train, manifest);
   const chosen = epochOrder(samples, 1, seed, 0).slice(0, batches * batchSize);
   const wanted = new Set(chosen.map((s) => s.qid));

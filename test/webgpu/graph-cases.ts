@@ -2,7 +2,7 @@
 import { differentiate } from '../../graph-builder/gradients/differentiate.js';
 import { verify } from '../../graph-builder/ir/graph.js';
 import type { Graph } from '../../graph-builder/ir/types.js';
-import { cutLevels, cutMiss } from '../../graph-builder/models/cuts.js';
+import { cutLevels, cutMiss, type LossGraphs } from '../../graph-builder/models/cuts.js';
 import {
   answerDecoderGraph,
   imageEncoderGraph,
@@ -104,7 +104,8 @@ export function graphCases(name: string, placement: string): Record<string, Grap
   const variant = parseVariant(name, plain.parameters, { placement });
   const evaluation = applyVariant(plain, variant, 'evaluation');
   const trained = trainedOf(name, evaluation);
-  const noisy = applyVariant(lossGraph(config, dropoutRates(variant)), variant, 'training');
+  const noisy: LossGraphs = (images) =>
+    applyVariant(lossGraph(config, dropoutRates(variant), images), variant, 'training');
   const withGradients = (graph: Graph) => verify(differentiate(graph, { loss: graph.outputs.loss! }));
   const feeds = { ...golden, ...seedFeeds(samples, golden, [3, 1]), ...trained };
   const serving = (graph: Graph, more: Feeds): GraphCase => ({
@@ -124,7 +125,7 @@ export function graphCases(name: string, placement: string): Record<string, Grap
     ] as const;
   });
   return {
-    training: { graph: withGradients(noisy), feeds },
+    training: { graph: withGradients(noisy('images')), feeds },
     evaluation: { graph: verify(evaluation), feeds },
     forward: { graph: verify(applyVariant(logitsGraph(config), variant, 'evaluation')), feeds },
     'image encoder': serving(imageEncoderGraph(config), {}),

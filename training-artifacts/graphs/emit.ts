@@ -6,9 +6,16 @@ import { UserError } from '../../graph-builder/errors.js';
 import { differentiate } from '../../graph-builder/gradients/differentiate.js';
 import { quotient } from '../../graph-builder/ir/dim.js';
 import { verify } from '../../graph-builder/ir/graph.js';
+import { leavesLast } from '../../graph-builder/ir/order.js';
 import type { Graph, Parameter } from '../../graph-builder/ir/types.js';
 import { imageTokens } from '../../graph-builder/models/config.js';
-import { type CutLevel, cutLevels, cutMiss, type MissCut } from '../../graph-builder/models/cuts.js';
+import {
+  type CutLevel,
+  cutLevels,
+  cutMiss,
+  type LossGraphs,
+  type MissCut,
+} from '../../graph-builder/models/cuts.js';
 import {
   answerDecoderGraph,
   imageEncoderGraph,
@@ -41,8 +48,13 @@ export const tokenLimits = ({ maxQuestionTokens = MAX_QUESTION_TOKENS }: BuildOp
 });
 
 /** The forward graph that training differentiates, dropout included. */
-function noisyForward({ config, variant }: Plan, { rate, frozenToo }: Manifest['dropout']): Graph {
-  return applyVariant(lossGraph(config, dropoutRates(variant, rate, frozenToo)), variant, 'training');
+function noisyForward(
+  { config, variant }: Plan,
+  { rate, frozenToo }: Manifest['dropout'],
+  images: 'images' | 'batch' = 'images',
+): Graph {
+  const rates = dropoutRates(variant, rate, frozenToo);
+  return applyVariant(lossGraph(config, rates, images), variant, 'training');
 }
 
 type Form = Pick<Manifest, 'recompute' | 'precision' | 'frozenCompute'>;
@@ -54,11 +66,10 @@ const LONG = 400;
 const defaultRecompute = ({ config, variant }: Plan): RecomputeMode =>
   imageTokens(config) >= LONG && variant.modules.visual_encoder.method !== 'frozen' ? 'attention' : 'none';
 
-const withGradients = (forward: Graph, form: Form): Graph =>
-  halfPrecision(
-    recompute(differentiate(forward, { loss: forward.outputs.loss! }), form.recompute),
-    form.precision,
-  );
+const withGradients = (forward: Graph, form: Form): Graph => {
+  const both = differentiate(forward, { loss: forward.outputs.loss! });
+  return leavesLast(halfPrecision(recompute(both, form.recompute), form.precision));
+};
 
 /** Roles of a level's two graphs. */
 export const cutRoles = {
@@ -105,7 +116,7 @@ type Cuts = ReadonlyMap<CutLevel, MissCut>;
 /** What can be kept of the frozen modules, by level. */
 function cutsOf(plan: Plan, dropout: Manifest['dropout']): Cuts {
   if (plan.parameters.trainable === 0) return new Map();
-  const forward = noisyForward(plan, dropout);
+  const forward: LossGraphs = (images) => noisyForward(plan, dropout, images);
   const found = cutLevels.map((level) => [level, cutMiss(forward, level)] as const);
   return new Map(found.filter((e): e is readonly [CutLevel, MissCut] => e[1] !== undefined));
 }

@@ -4,6 +4,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FileError } from '../../graph-builder/errors.js';
 import type { MissConfig } from '../../graph-builder/models/config.js';
+import { featureOwners } from '../../graph-builder/models/cuts.js';
 import { lossGraph } from '../../graph-builder/models/miss.js';
 import { precisions } from '../../graph-builder/rewrites/half-precision.js';
 import { recomputeModes } from '../../graph-builder/rewrites/recompute.js';
@@ -11,6 +12,7 @@ import { lossNames } from '../../graph-builder/variant/imported.js';
 import type { Variant } from '../../graph-builder/variant/variant.js';
 import { readJson } from '../files.js';
 import { expandPretrained } from '../weights/pretrained.js';
+import { checkUnchanged } from '../weights/unchanged.js';
 import { int8Copy } from './frozen-compute.js';
 import {
   count,
@@ -24,7 +26,7 @@ import {
 } from './manifest-parts.js';
 
 const cut = z.strictObject({
-  per: z.enum(['image', 'question']),
+  per: z.enum(featureOwners),
   /** numbers an item, or a token of it */
   features: z.array(z.strictObject({ name: z.string(), size, perToken: z.boolean() })),
 });
@@ -164,7 +166,7 @@ export function readManifest(run: string): Manifest {
  * Path of the base weights of a run. Shipped ones are expanded again if the cache was cleared, and so are 8-bit
  * copies.
  *
- * @throws {FileError} when the file is missing.
+ * @throws {FileError} when the file is missing or has changed.
  */
 export function weightsPath(
   run: string,
@@ -172,14 +174,19 @@ export function weightsPath(
 ): string {
   const path = basePath(run, manifest.weights);
   const { weights, config, frozenCompute } = manifest;
-  if (config && frozenCompute && weights.int8 && !existsSync(join(dirname(path), weights.int8.file)))
-    int8Copy({ path, sha256: weights.sha256 }, lossGraph(config), frozenCompute.form);
+  if (!weights.int8 || !config || !frozenCompute) return path;
+  const copy = join(dirname(path), weights.int8.file);
+  if (!existsSync(copy)) int8Copy({ path, sha256: weights.sha256 }, lossGraph(config), frozenCompute.form);
+  checkUnchanged(copy, weights.int8.sha256);
   return path;
 }
 
-function basePath(run: string, { file, folder, source }: Manifest['weights']): string {
+function basePath(run: string, { file, folder, source, sha256 }: Manifest['weights']): string {
   const path = join(isAbsolute(folder) ? folder : resolve(run, folder), file);
-  if (existsSync(path)) return path;
+  if (existsSync(path)) {
+    checkUnchanged(path, sha256);
+    return path;
+  }
   if (source.startsWith('pretrained ')) {
     const expanded = expandPretrained(source.slice('pretrained '.length));
     if (expanded.endsWith(`/${file}`) || expanded.endsWith(`\\${file}`)) return expanded;

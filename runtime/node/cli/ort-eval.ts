@@ -2,6 +2,7 @@
 import cliProgress from 'cli-progress';
 import type { Argv } from 'yargs';
 import { UserError } from '../../../graph-builder/errors.js';
+import { absolute, DATA, readFlags } from './data/read-flags.js';
 import { checkCount, defineCommand } from './main.js';
 
 const options = (y: Argv) =>
@@ -13,11 +14,12 @@ const options = (y: Argv) =>
       describe:
         'auto (best, else last, else the untrained base), base, or a file in checkpoint/: best, last, e.g. step-000120',
     })
-    .option('data', { choices: ['vqa-rad'] as const, default: 'vqa-rad' as const, describe: 'data set' })
+    .option('data', { type: 'string', describe: `${DATA}; default: what the run was trained on` })
+    .options(readFlags)
     .option('split', {
-      choices: ['official', 'image'] as const,
-      default: 'official' as const,
-      describe: 'image: no test image is in training',
+      type: 'string',
+      describe:
+        "official (the data set's own), image (no test image is in training), or a file that ort-data split wrote; default: that of the training, or official",
     })
     .option('on', {
       choices: ['test', 'validation'] as const,
@@ -71,11 +73,15 @@ export const ortEval = defineCommand({
     const { METRIC, scoresTable } = await import('./scores-table.js');
     const limit = checkCount(flags.limit, '--limit');
     const threads = checkCount(flags.threads, '--threads');
-    const { run = newestRun(), data, split, on, checkpoint, referencePadding } = flags;
+    const { trainedOn } = await import('../trained-on.js');
+    const { readOptions } = await import('../data.js');
+    const { run = newestRun(), on, checkpoint, referencePadding } = flags;
+    const { data = 'vqa-rad', split = 'official', ...columns } = flags.data ? flags : trainedOn(run, flags);
     const bar = answerBar();
     const { evaluation } = await evaluateRun(run, {
+      ...readOptions(columns),
       data,
-      split,
+      split: absolute(split),
       on,
       checkpoint,
       beams: checkBeams(flags.beams),

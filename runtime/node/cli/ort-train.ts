@@ -6,6 +6,7 @@ import type { TrainOptions } from '../training/options.js';
 import type { Quote } from '../training/quote.js';
 import type { TrainingSummary } from '../training/run.js';
 import { buildOptions, toBuildOptions } from './build-options.js';
+import { absolute } from './data/read-flags.js';
 import { checkCount, defineCommand, formatTable } from './main.js';
 import { trainingOptions } from './train-options.js';
 
@@ -47,6 +48,7 @@ const options = (y: Argv) =>
   buildOptions(trainingOptions(y.options(runOptions).group(Object.keys(runOptions), 'Run:')))
     .example('$0', 'train the newest run')
     .example('$0 --variant lora-r8 --placement F/P/P', 'build a run, then train it')
+    .example('$0 --data my-table.csv --image-col file --split image', 'on data of your own')
     .example('$0 --run runs/lora-r8 --resume', 'go on after an interrupt')
     .example('$0 --epochs 50 --eval-every-steps 100 --early-stopping 5', 'as long as validation improves')
     .example(
@@ -113,7 +115,11 @@ async function chooseRun(flags: Flags): Promise<ChosenRun> {
 /** Defaults overridden by the flags that were given, checked. */
 async function trainOptions(flags: Flags) {
   const { trainDefaults, trainOptionsSchema } = await import('../training/options.js');
-  const values = Object.entries(flags as Record<string, unknown>).filter(
+  // a resumed run may be started from another folder
+  const located = Object.fromEntries(
+    (['data', 'split', 'imageRoot'] as const).map((key) => [key, flags[key] && absolute(flags[key])]),
+  );
+  const values = Object.entries({ ...flags, ...located } as Record<string, unknown>).filter(
     ([key, value]) => key in trainDefaults && value !== undefined,
   );
   const parsed = trainOptionsSchema.safeParse({ ...trainDefaults, ...Object.fromEntries(values) });

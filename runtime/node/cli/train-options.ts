@@ -2,18 +2,19 @@
 import type { Argv } from 'yargs';
 import { scheduleNames } from '../../core/schedule.js';
 import { measures } from '../training/events.js';
+import { DATA, readFlags } from './data/read-flags.js';
 
 const dataOptions = {
   data: {
     type: 'string',
-    describe:
-      'data set; default vqa-rad (ships with the package); of a model that build-graph --from made: a .safetensors ' +
-      'file of its inputs and labels, samples along the first axis',
+    describe: `${DATA}. Default vqa-rad. Of a model that build-graph --from made: a .safetensors file of its inputs and labels, samples along the first axis`,
   },
   split: {
     type: 'string',
-    describe: 'official (its test images are also in training) or image (disjoint); default official',
+    describe:
+      "official (the data set's own; VQA-RAD's test images are also in its training), image (disjoint images, drawn), or a file that ort-data split wrote; default official",
   },
+  ...readFlags,
   frame: {
     type: 'boolean',
     describe: "add VQA-RAD's templated restatements, minus those worded like a test question",

@@ -1,6 +1,6 @@
 /** @file Chooses the frozen cut of a run and feeds batches from it. */
 import { createHash } from 'node:crypto';
-import { type CutLevel, cutLevels } from '../../../graph-builder/models/cuts.js';
+import { type CutLevel, cutLevels, type FeatureOwner } from '../../../graph-builder/models/cuts.js';
 import { cutRoles } from '../../../training-artifacts/graphs/emit.js';
 import type { GraphRole, Manifest } from '../../../training-artifacts/graphs/manifest.js';
 import { distinctImages, imageSelection, pixelFeed, type Sample, textFeeds } from '../../core/batch.js';
@@ -16,8 +16,8 @@ const GB = 1e9;
 /** Numbers of all features of some samples, by level. */
 function cutBytes({ cuts }: Manifest, level: CutLevel, samples: readonly Sample[]): number {
   const { per, features } = cuts[level]!;
-  const tokens = per === 'image' ? [] : samples.map((s) => s.questionIds.length);
-  const items = per === 'image' ? distinctImages(samples).length : samples.length;
+  const tokens = per === 'question' ? samples.map((s) => s.questionIds.length) : [];
+  const items = per === 'question' ? samples.length : distinctImages(samples).length;
   const totalTokens = tokens.reduce((a, b) => a + b, 0);
   return 4 * features.reduce((n, { size, perToken }) => n + size * (perToken ? totalTokens : items), 0);
 }
@@ -54,11 +54,20 @@ export class FrozenInputs {
     return new FrozenInputs(level, features, store, manifest, images);
   }
 
+  private get per(): FeatureOwner {
+    return this.manifest.cuts[this.level]!.per;
+  }
+
+  /** What the batch's rows of images are. */
+  imageRows(samples: readonly Sample[]): string[] {
+    return this.per === 'imageOfQuestion' ? samples.map((s) => s.imageId) : distinctImages(samples);
+  }
+
   /** All feeds of a batch but seeds and labels that come from the frozen modules. */
   feeds(samples: readonly Sample[], tokens: number, slot = 0): Promise<Feeds> {
-    const { config, cuts } = this.manifest;
-    if (cuts[this.level]!.per === 'image') {
-      const ids = distinctImages(samples);
+    const { config } = this.manifest;
+    if (this.per !== 'question') {
+      const ids = this.imageRows(samples);
       const items = ids.map((id): FeatureItem => ({ key: this.images.hash(id), tokens: 1 }));
       const pixels = (indices: readonly number[]) => ({
         pixel_values: pixelFeed(

@@ -1,5 +1,7 @@
 /** @file Everything that decides the numbers of a training run; kept in its checkpoints. */
 import { z } from 'zod';
+import { isSplit } from '../../../datasets/choose-split.js';
+import { readDefaults, readOptionsShape } from '../../../datasets/formats/format.js';
 import { splitNames } from '../../../datasets/split.js';
 import { cutLevels } from '../../../graph-builder/models/cuts.js';
 import { scheduleNames } from '../../core/schedule.js';
@@ -8,10 +10,16 @@ import { measures } from './events.js';
 export const cutChoices = ['auto', ...cutLevels, 'none'] as const;
 
 export const trainOptionsSchema = z.strictObject({
-  /** a set's name; of an imported model the .safetensors file of its arrays */
+  /** a set's name, or the path of a folder or table; of an imported model the .safetensors file of its arrays */
   data: z.string(),
-  split: z.enum(splitNames),
+  ...readOptionsShape,
+  /** a name, or the path of a split file */
+  split: z.string().refine(isSplit, {
+    error: `expected one of "${splitNames.join('"|"')}", or a file that ort-data split wrote (.json)`,
+  }),
   frame: z.boolean(),
+  /** of the training and validation rows once they are loaded: a resumed run must find the same; null: not loaded */
+  rowsSha256: z.string().nullable(),
   /** first n training questions only; null: all */
   limit: z.number().int().positive().nullable(),
   epochs: z.number().int().positive(),
@@ -63,8 +71,10 @@ export type TrainOptions = z.infer<typeof trainOptionsSchema>;
 /** Source: the paper's appendix, but for the learning rate and epochs, which suit the small presets. */
 export const trainDefaults: TrainOptions = {
   data: 'vqa-rad',
+  ...readDefaults,
   split: 'official',
   frame: false,
+  rowsSha256: null,
   limit: null,
   epochs: 10,
   batchSize: 32,

@@ -71,12 +71,16 @@ export function results(run: RunFacts): string {
   return `${losses}\n\n${scores}\n\nExact match after normalisation; 95% bootstrap intervals. The best checkpoint was chosen by these scores, which\nmakes its own optimistic: \`ort-eval\` scores the test questions, which played no part.`;
 }
 
+/** Options whose folders are of this machine. */
+const PATHS: ReadonlySet<string> = new Set(['data', 'split', 'imageRoot']);
+
 export function hyperparameters({ options, manifest }: RunFacts): string {
   const flag = (key: string) => `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
-  const rows = Object.entries(options).map(([key, value]): [string, Cell] => [
-    flag(key),
-    key === 'data' ? basename(String(value)) : value === '' || value === null ? 'default' : String(value),
-  ]);
+  const shown = (key: string, value: unknown): Cell =>
+    value === '' || value === null ? 'default' : PATHS.has(key) ? basename(String(value)) : String(value);
+  const rows = Object.entries(options)
+    .filter(([key]) => key !== 'rowsSha256') // no flag
+    .map(([key, value]): [string, Cell] => [flag(key), shown(key, value)]);
   const fixed: [string, Cell][] = [
     ['optimizer', 'AdamW, beta 0.9 and 0.999, epsilon 1e-8, float32'],
     ['seed of the adapters', manifest.seed],

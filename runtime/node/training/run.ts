@@ -122,7 +122,7 @@ export async function trainRun(job: TrainingJob, label: string): Promise<Trainin
 /** Writes what a trained run has beside its checkpoints. */
 async function finish(run: string, end: Ending) {
   const curves = await drawCurves(run);
-  const [adapter, report] = [exportAdapter(run), writeReport(run, end)];
+  const [adapter, report] = [exportAdapter(run), await writeReport(run, end)];
   const facts = runFacts(run);
   return {
     steps: facts.state.batches,

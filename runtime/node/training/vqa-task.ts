@@ -30,21 +30,32 @@ const AUGMENTATION = { shift: 8, brightness: 0.15 };
 export class VqaTask implements TrainingTask {
   readonly measures = ['accuracy', 'loss'] as const;
   readonly notes: string[] = [];
-  settled: Partial<TrainOptions> = {};
-  private readonly data: LoadedData;
+  settled: Partial<TrainOptions>;
   private readonly samples: readonly Sample[];
   private readonly images: ImageStore;
   private sessions: InferenceSessions | undefined;
   private evaluation: Session | undefined;
   private frozen: FrozenInputs | undefined;
 
-  /** @throws {UserError} when there is nothing to train on. */
-  constructor(
+  /** @throws {UserError} when there is nothing to train on, or a resumed run finds other rows. */
+  static async open(run: string, manifest: Manifest, options: TrainOptions): Promise<VqaTask> {
+    const data = await loadData(options);
+    if (options.rowsSha256 !== null && options.rowsSha256 !== data.rowsHash)
+      throw new UserError(
+        'the training or validation rows are not those of the checkpoint',
+        options.data,
+        'restore the table and the split as they were, or train again with --overwrite',
+      );
+    return new VqaTask(run, manifest, options, data);
+  }
+
+  private constructor(
     private readonly run: string,
     private readonly manifest: Manifest,
     private readonly options: TrainOptions,
+    private readonly data: LoadedData,
   ) {
-    this.data = loadData(options);
+    this.notes.push(...data.notes);
     const train = this.data.train.slice(0, options.limit ?? undefined);
     if (train.length === 0)
       throw new UserError('there is no training question', '--data', 'choose another data set or split');
@@ -55,6 +66,7 @@ export class VqaTask implements TrainingTask {
       );
     }
     this.samples = samples;
+    this.settled = { rowsSha256: data.rowsHash };
     this.images = new ImageStore(manifest.config.imageSize, manifest.image.normalisation);
   }
 
@@ -77,7 +89,7 @@ export class VqaTask implements TrainingTask {
     const { run, manifest, options, samples, images } = this;
     const { inputs, note } = await chooseCut(run, manifest, options, samples, images);
     this.frozen = inputs;
-    if (options.cut === 'auto') this.settled = { cut: inputs?.level ?? 'none' };
+    if (options.cut === 'auto') this.settled = { ...this.settled, cut: inputs?.level ?? 'none' };
     if (note) this.notes.push(note);
   }
 
@@ -108,7 +120,7 @@ export class VqaTask implements TrainingTask {
     const { seed, augment } = this.options;
     const { config } = this.manifest;
     const text = sampleFeeds(part, config, batchSize);
-    const seeds = seedFeeds(part, text, [seed, epoch]);
+    const seeds = seedFeeds(part, text, [seed, epoch], this.frozen?.imageRows(part));
     if (this.frozen) {
       const tokens = text.question_ids!.dims[1]!;
       return { ...text, ...seeds, ...(await this.frozen.feeds(part, tokens, slot)) };

@@ -1,0 +1,128 @@
+/** @file Any table: one file, or a folder with one table or one a split. */
+import { extname } from 'node:path';
+import { FileError } from '../../graph-builder/errors.js';
+import type { SetName } from '../dataset.js';
+import { isYesNo } from '../scoring/normalise-answer.js';
+import { type Candidate, Collector } from './collect.js';
+import { type Columns, columnsInWords, findColumns } from './columns.js';
+import { type DataFormat, inSource, nameOf, type ReadContext, type Source } from './format.js';
+import { isTable, readRows, tableEndings, type Values } from './rows.js';
+import { setOfName, setWords } from './sets.js';
+import { SETTINGS } from './settings.js';
+
+const imageFolders = ['images', 'imgs', 'image', 'img', 'figures', 'Images'];
+
+/** The tables of a folder. @throws {FileError} when there is none, or several that no name tells apart. */
+function tablesOf(source: Source): string[] {
+  if (source.file !== undefined) return [source.file];
+  const tables = source.entries.filter((name) => isTable(name) && name !== SETTINGS);
+  if (tables.length === 0) {
+    const remedy = `give a table (${tableEndings.join(', ')}), or a folder with one`;
+    throw new FileError('the folder holds no table', source.path, remedy);
+  }
+  const sets = tables.map(setOfName);
+  const apart = sets.every((set) => set !== undefined) && new Set(sets).size === sets.length;
+  if (tables.length > 1 && !apart) {
+    const what = `the folder holds ${tables.length} tables: ${tables.slice(0, 5).join(', ')}`;
+    throw new FileError(what, source.path, 'give one of them, or keep one a split: train, validation, test');
+  }
+  return tables;
+}
+
+const word = (value: unknown) => (typeof value === 'string' ? value.trim().toLowerCase() : undefined);
+
+/** As told; else a yes/no answer makes a closed question. */
+function answerTypeOf(told: unknown, answer: unknown): unknown {
+  const type = word(told);
+  if (type === undefined || type === '')
+    return typeof answer === 'string' && isYesNo(answer) ? 'closed' : 'open';
+  return type === 'yes/no' || type === 'close' ? 'closed' : type;
+}
+
+/** PMC-VQA's second form answers by a letter: the choice of that letter, without its mark. */
+function chosen(values: Values, answer: unknown): unknown {
+  const letter = typeof answer === 'string' ? /^\s*([A-D])\s*$/.exec(answer)?.[1] : undefined;
+  const choice = letter && (values[`Choice ${letter}`] ?? values[`choice ${letter.toLowerCase()}`]);
+  return typeof choice === 'string' ? choice.replace(/^\s*[A-D]\s*[:.)]\s*/, '') : answer;
+}
+
+class TableReader {
+  private columns!: Columns;
+  private rows = 0;
+  private readonly named: SetName | undefined;
+  private readonly stem: string;
+
+  constructor(
+    private readonly file: string,
+    name: string,
+    private readonly context: ReadContext,
+    private readonly collector: Collector,
+  ) {
+    this.named = setOfName(name);
+    this.stem = name.slice(0, -extname(name).length);
+  }
+
+  async read(): Promise<void> {
+    const { file, context, collector } = this;
+    await readRows(file, {
+      begin: (present, unit) => {
+        collector.begin(file, unit);
+        this.columns = findColumns(present, context, file);
+        const note = `columns: ${columnsInWords(this.columns)}`;
+        if (!collector.notes.includes(note)) collector.notes.push(note);
+      },
+      row: (at, values) => {
+        const candidate = this.candidate(values);
+        if (typeof candidate === 'string') collector.reject(at, candidate);
+        else collector.add(at, candidate);
+      },
+      bad: (at, reason) => collector.reject(at, reason),
+    });
+  }
+
+  /** The row, or why it is none. */
+  private candidate(values: Values): Candidate | string {
+    const { columns } = this;
+    this.rows += 1;
+    const of = (role: keyof Columns) => {
+      const column = columns[role];
+      return column === undefined ? undefined : values[column];
+    };
+    const set = columns.split === undefined ? this.named : setWords[word(of('split')) ?? ''];
+    if (columns.split !== undefined && set === undefined)
+      return `split: '${String(of('split') ?? '')}' is none of train, validation, test`;
+    const answer = chosen(values, of('answer'));
+    return {
+      qid: of('qid') ?? `${this.stem}:${this.rows}`,
+      imageId: of('image'),
+      question: of('question'),
+      answer,
+      answerType: answerTypeOf(of('answerType'), answer),
+      questionType: of('questionType'),
+      organ: of('organ'),
+      modality: of('modality'),
+      patient: of('patient'),
+      set,
+    };
+  }
+}
+
+export const table: DataFormat = {
+  name: 'table',
+  describe: `a table (${tableEndings.join(', ')}), or a folder with one and its images`,
+  detect: () => true,
+  async read(source, context) {
+    if (context.language !== null)
+      throw new FileError('the set is of one language', '--language', 'leave it out, or filter the table');
+    const here = [source.folder, ...imageFolders.map((name) => inSource(source, name))];
+    const collector = new Collector({
+      name: nameOf(source),
+      licence: 'not stated',
+      context,
+      imageRoots: context.imageRoot ? [context.imageRoot] : here,
+    });
+    for (const name of tablesOf(source))
+      await new TableReader(inSource(source, name), name, context, collector).read();
+    return collector.finish(source.path);
+  },
+};
