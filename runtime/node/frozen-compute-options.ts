@@ -1,5 +1,6 @@
 /** @file `--frozen-compute` and `--int8-skip` worked out. */
 import { UserError } from '../../graph-builder/errors.js';
+import type { Int8Form } from '../../graph-builder/rewrites/int8-weights.js';
 import {
   type FrozenCompute,
   matricesOf,
@@ -7,6 +8,7 @@ import {
   type SkippedLayer,
   skippedByGlob,
 } from '../../training-artifacts/graphs/frozen-compute.js';
+import { readManifest, weightsPath } from '../../training-artifacts/graphs/manifest.js';
 import { type BuildOptions, planVariant } from '../../training-artifacts/graphs/plan.js';
 
 async function skippedLayers(options: BuildOptions, compute: FrozenCompute): Promise<SkippedLayer[]> {
@@ -35,4 +37,28 @@ export async function withFrozenCompute(
   }
   const compute: FrozenCompute = { ...parsed, skip: skip ?? 'auto', skipped: [] };
   return { ...options, frozenCompute: { ...compute, skipped: await skippedLayers(options, compute) } };
+}
+
+/**
+ * How a finished run's products go into 8 bits: as it was trained, where that is of the wanted form and nothing else is
+ * asked for; else all modules, with `skip` as of `--int8-skip`.
+ */
+export async function frozenComputeOfRun(
+  run: string,
+  form?: Int8Form,
+  skip?: string,
+): Promise<FrozenCompute> {
+  const manifest = readManifest(run);
+  const own = manifest.frozenCompute;
+  const wanted = form ?? own?.form ?? 'dynamic';
+  if (own?.form === wanted && skip === undefined) return own;
+  const base: BuildOptions = {
+    preset: manifest.preset,
+    sizes: manifest.config,
+    variant: 'full',
+    weights: weightsPath(run, manifest),
+    normalisation: manifest.image.normalisation,
+  };
+  const text = wanted === 'dynamic' ? 'int8' : 'int8-weight-only';
+  return (await withFrozenCompute(base, text, skip)).frozenCompute!;
 }

@@ -85,7 +85,7 @@ const optimizerOf = ({ adapted }: Plan): Graph => {
 };
 
 /** The graphs of a variant by role, each made when its turn comes; without anything trainable none trains. */
-function graphsOf(
+export function graphsOf(
   plan: Plan,
   dropout: Manifest['dropout'],
   cuts: Cuts,
@@ -114,7 +114,7 @@ function graphsOf(
 type Cuts = ReadonlyMap<CutLevel, MissCut>;
 
 /** What can be kept of the frozen modules, by level. */
-function cutsOf(plan: Plan, dropout: Manifest['dropout']): Cuts {
+export function cutsOf(plan: Plan, dropout: Manifest['dropout']): Cuts {
   if (plan.parameters.trainable === 0) return new Map();
   const forward: LossGraphs = (images) => noisyForward(plan, dropout, images);
   const found = cutLevels.map((level) => [level, cutMiss(forward, level)] as const);
@@ -285,10 +285,10 @@ function writeRun(plan: Plan, options: BuildOptions, folder: string, found: Base
 }
 
 /** Writes each graph when its turn comes, its frozen products in the form that the run has chosen. */
-function writeGraphs(
+export function writeGraphs(
   folder: string,
   makers: ReturnType<typeof graphsOf>,
-  { frozenCompute }: Form,
+  { frozenCompute }: Pick<Form, 'frozenCompute'>,
   weights: (p: Parameter) => ExternalTensor,
 ): Manifest['graphs'] {
   const graphs: Manifest['graphs'] = {};

@@ -33,6 +33,8 @@ export const weightsSchema = z.strictObject({
   source: z.string(),
   /** the 8-bit copy beside it that `frozenCompute` reads */
   int8: z.strictObject({ file: z.string(), sha256: z.string() }).optional(),
+  /** all files that the graphs name, where a run was exported in several; `file` is the first */
+  shards: z.array(z.strictObject({ file: z.string(), sha256: z.string(), bytes: size })).optional(),
 });
 
 /** which frozen products are in 8 bits; a run without it computes in float32 */

@@ -174,6 +174,12 @@ export function weightsPath(
 ): string {
   const path = basePath(run, manifest.weights);
   const { weights, config, frozenCompute } = manifest;
+  for (const { file, sha256 } of weights.shards?.slice(1) ?? []) {
+    const shard = join(dirname(path), file);
+    if (!existsSync(shard))
+      throw new FileError('a part of the weights is missing', shard, 'copy the whole folder again');
+    checkUnchanged(shard, sha256);
+  }
   if (!weights.int8 || !config || !frozenCompute) return path;
   const copy = join(dirname(path), weights.int8.file);
   if (!existsSync(copy)) int8Copy({ path, sha256: weights.sha256 }, lossGraph(config), frozenCompute.form);
