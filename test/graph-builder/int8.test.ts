@@ -10,6 +10,7 @@ import type { Graph, Value } from '../../graph-builder/ir/types.js';
 import { answerDecoderGraph, lossGraph } from '../../graph-builder/models/miss.js';
 import { int8Products, int8Sites } from '../../graph-builder/rewrites/int8.js';
 import { int8Forms, quantise } from '../../graph-builder/rewrites/int8-weights.js';
+import { recompute } from '../../graph-builder/rewrites/recompute.js';
 import { rewriteNodes } from '../../graph-builder/rewrites/rewrite-nodes.js';
 import { type Feeds, float32, floats } from '../../runtime/core/session.js';
 import { matricesOf } from '../../training-artifacts/graphs/frozen-compute.js';
@@ -255,6 +256,18 @@ describe.each([
     expect(Object.keys(int8.outputs)).toEqual(Object.keys(graph.outputs));
   });
 });
+
+test.each(['attention', 'blocks'] as const)(
+  '%s rebuilt in the backward pass: the same bits',
+  async (mode) => {
+    const graph = prune(gradientGraph(goldenConfig, 'lora-r4', { placement: 'P/P/P' }));
+    const feeds = { ...variantTensors('lora-r4'), ...goldenFeeds() };
+    const file = int8FileOf(weightsFile, base, 'dynamic');
+    const kept = await run(inInt8(graph, 'dynamic'), file, feeds);
+    const rebuilt = await run(inInt8(recompute(graph, mode), 'dynamic'), file, feeds);
+    for (const [name, { data }] of Object.entries(kept)) expect(rebuilt[name]!.data, name).toEqual(data);
+  },
+);
 
 test('only the weights that are asked for', () => {
   const graph = gradientGraph(goldenConfig, 'lora-r4', { placement: 'P/P/P' });

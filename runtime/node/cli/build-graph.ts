@@ -169,10 +169,12 @@ export const buildGraph = defineCommand({
     const chosen = await withFrozenCompute(build, flags.frozenCompute, flags.int8Skip);
     const manifest = emitVariant({ ...chosen, target: flags.target }, run);
     if (flags.target === 'ort-training') await writeTrainingBatches(run, manifest);
-    if (flags.json)
+    if (flags.json) {
+      const { weights, frozenCompute } = manifest;
       return console.log(
-        JSON.stringify({ ...summary.counts, sites: summary.sites, run, weights: manifest.weights }),
+        JSON.stringify({ ...summary.counts, sites: summary.sites, run, weights, frozenCompute }),
       );
+    }
     console.log(tableOf(summary));
     console.log(
       `\n${run}: ${Object.keys(manifest.graphs).length} graphs of ${plan.variant.name} at ${placement}, base weights ${manifest.weights.source}`,
