@@ -1,14 +1,40 @@
 /** @file The weight-only form on WebGPU without the CPU's help: the CPU's numbers. */
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { verify } from '../../graph-builder/ir/graph.js';
 import { lossGraph } from '../../graph-builder/models/miss.js';
+import { halfWeights } from '../../graph-builder/rewrites/half-weights.js';
 import type { Feeds } from '../../runtime/core/session.js';
 import type { Device } from '../../runtime/node/devices/device.js';
 import { DeviceError } from '../../runtime/node/devices/provider-error.js';
+import { toHalf } from '../../training-artifacts/weights/half.js';
+import {
+  type LazyTensor,
+  withSafetensors,
+  writeSafetensors,
+} from '../../training-artifacts/weights/safetensors-file.js';
 import { goldenConfig, norm, weightsFile } from '../support/golden.js';
 import { fileWithInt8, inInt8 } from '../support/int8.js';
 import { isSkipped } from './adapter.js';
 import { graphCases } from './graph-cases.js';
 import { openOn } from './open.js';
+
+/** The golden weights with all matrices in float16. */
+function halfFile(): string {
+  const path = join(mkdtempSync(join(tmpdir(), 'mile-ort-half-')), 'weights.safetensors');
+  withSafetensors(weightsFile, (file) => {
+    const tensors = [...file.header.tensors].map(([name, { shape }]): [string, LazyTensor] => {
+      const half = () => new Uint8Array(toHalf(new Float32Array(file.bytes(name).buffer)).buffer);
+      return shape.length > 1
+        ? [name, { dtype: 'F16', shape, bytes: half }]
+        : [name, { dtype: 'F32', shape, bytes: () => file.bytes(name) }];
+    });
+    writeSafetensors(path, new Map(tensors));
+  });
+  return path;
+}
 
 const TOLERANCE = 1e-4; // as in graphs.test.ts
 
@@ -39,6 +65,17 @@ describe.skipIf(isSkipped)('WebGPU', () => {
       }
     },
   );
+
+  test('tables of float16 need no device that reads float16', { timeout: 300_000 }, async () => {
+    const { graph, feeds } = graphCases('lora-r4', 'F/P/P')['question encoder']!;
+    const half = verify(halfWeights(graph, (p) => p.shape.length > 1, 'whole'));
+    expect(half.parameters.some((p) => p.dtype === 'float16')).toBe(true);
+    const session = await openOn(half, { device: 'webgpu' }, halfFile());
+    const results = await session.run(feeds);
+    await session.release();
+    for (const { data } of Object.values(results as Feeds))
+      expect(Array.from(data, Number).every(Number.isFinite)).toBe(true);
+  });
 
   test('the dynamic form is refused by name: it is for the CPU', async () => {
     const { graph } = graphCases('lora-r4', 'F/P/P').evaluation!;

@@ -34,7 +34,7 @@ export type Quantisation = (typeof quantisations)[number];
 export interface WebExportOptions {
   /**
    * none: float32. fp16: matrices and tables are stored in float16 and computed with in float32. int8: products in
-   * 8 bits as `frozenCompute` says, tables in float16.
+   * 8 bits as `frozenCompute` says, tables and layers that are left out as in fp16.
    */
   readonly quantize: Quantisation;
   /** of int8 */
@@ -87,7 +87,7 @@ function exportedGraphs(manifest: Manifest, options: WebExportOptions) {
     const computed = prune(withFrozenCompute(make(), compute));
     const smaller = (p: Parameter) =>
       quantize !== 'none' && isMatrix(p) && p.dtype === 'float32' && !isScale(p);
-    const graph = verify(prune(halfWeights(computed, smaller)));
+    const graph = verify(prune(halfWeights(computed, smaller, 'whole')));
     for (const p of graph.parameters) if (!p.trainable) stored.set(p.name, p);
     return [role, () => graph] as const;
   });

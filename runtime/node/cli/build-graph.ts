@@ -142,6 +142,10 @@ export const buildGraph = defineCommand({
     if (flags.merge !== undefined) {
       if (flags.variant)
         throw new UserError('--merge takes the variant of its run', '--variant', 'give one of the two');
+      if (flags.frozenCompute) {
+        const remedy = 'ort-weights export-web RUN --out DIR --merge --quantize int8';
+        throw new UserError('--merge writes float32 weights', '--frozen-compute', remedy);
+      }
       return merge(flags.merge, flags);
     }
     if (flags.from !== undefined) {
