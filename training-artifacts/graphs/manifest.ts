@@ -24,6 +24,7 @@ import {
   trainableSchema,
   weightsSchema,
 } from './manifest-parts.js';
+import { weightFiles } from './weight-files.js';
 
 const cut = z.strictObject({
   per: z.enum(featureOwners),
@@ -174,16 +175,14 @@ export function weightsPath(
 ): string {
   const path = basePath(run, manifest.weights);
   const { weights, config, frozenCompute } = manifest;
-  for (const { file, sha256 } of weights.shards?.slice(1) ?? []) {
-    const shard = join(dirname(path), file);
-    if (!existsSync(shard))
-      throw new FileError('a part of the weights is missing', shard, 'copy the whole folder again');
-    checkUnchanged(shard, sha256);
+  for (const { file, sha256 } of weightFiles(weights).slice(1)) {
+    const other = join(dirname(path), file);
+    if (!existsSync(other) && file === weights.int8?.file && config && frozenCompute)
+      int8Copy({ path, sha256: weights.sha256 }, lossGraph(config), frozenCompute.form);
+    if (!existsSync(other))
+      throw new FileError('a part of the weights is missing', other, 'copy the whole folder again');
+    checkUnchanged(other, sha256);
   }
-  if (!weights.int8 || !config || !frozenCompute) return path;
-  const copy = join(dirname(path), weights.int8.file);
-  if (!existsSync(copy)) int8Copy({ path, sha256: weights.sha256 }, lossGraph(config), frozenCompute.form);
-  checkUnchanged(copy, weights.int8.sha256);
   return path;
 }
 
