@@ -1,9 +1,9 @@
 /** @file A run as a folder that a browser can load: everything in it, weights as small as wanted. */
 import { copyFileSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join, relative } from 'node:path';
+import { basename, join, relative, resolve } from 'node:path';
 import { packageRoot } from '../../datasets/package-root.js';
-import { FileError } from '../../graph-builder/errors.js';
+import { FileError, UserError } from '../../graph-builder/errors.js';
 import { prune, verify } from '../../graph-builder/ir/graph.js';
 import type { Graph, Parameter } from '../../graph-builder/ir/types.js';
 import { halfWeights } from '../../graph-builder/rewrites/half-weights.js';
@@ -190,6 +190,17 @@ function writeExport(run: string, folder: string, options: WebExportOptions): Ma
   return exported;
 }
 
+/** @throws {UserError} when the folder is a run, or an export that is not to be replaced. */
+function checkOut(run: string, out: string, overwrite: boolean): void {
+  if (resolve(run) === resolve(out))
+    throw new UserError('the export would replace the run it is made from', out, 'choose another --out');
+  const has = (file: string): boolean => existsSync(join(out, file));
+  if (has('manifest.json') && !has('web.json'))
+    throw new UserError('the folder is a run, not an export', out, 'choose another --out');
+  if (has('web.json') && !overwrite)
+    throw new UserError('there is an export already', out, 'choose another --out, or add --overwrite');
+}
+
 /**
  * Writes a run into a folder of its own: graphs that answer (and train, if asked for), weights in files below 1 GB,
  * trained tensors, tokenizer, `manifest.json` as every run has it, and `web.json` with sizes and hashes. Node answers
@@ -202,13 +213,14 @@ function writeExport(run: string, folder: string, options: WebExportOptions): Ma
  */
 export function exportWeb(run: string, out: string, options: WebExportOptions): Manifest {
   const { variant } = readManifest(run);
+  checkOut(run, out, options.overwrite ?? false);
   const merges = options.merge ?? (isTrainedWhole(variant) && isMergeable(variant));
-  if (!merges) return makeRun(out, options.overwrite ?? false, (folder) => writeExport(run, folder, options));
+  if (!merges) return makeRun(out, true, (folder) => writeExport(run, folder, options));
   const folder = mkdtempSync(join(tmpdir(), 'mile-ort-merge-'));
   try {
     const merged = join(folder, basename(run));
     mergeRun(run, merged);
-    return makeRun(out, options.overwrite ?? false, (target) => writeExport(merged, target, options));
+    return makeRun(out, true, (target) => writeExport(merged, target, options));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -5,9 +5,15 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { readOnnx } from '../../../graph-builder/onnx/read.js';
 import { sensitiveLayers } from '../../../runtime/node/calibrate-int8.js';
 import { withFrozenCompute } from '../../../runtime/node/frozen-compute-options.js';
+import { emitVariant } from '../../../training-artifacts/graphs/emit.js';
 import { readManifest, weightsPath } from '../../../training-artifacts/graphs/manifest.js';
 import { planVariant } from '../../../training-artifacts/graphs/plan.js';
 import { sha256 } from '../../../training-artifacts/weights/pretrained.js';
+import {
+  float32Tensor,
+  withSafetensors,
+  writeSafetensors,
+} from '../../../training-artifacts/weights/safetensors-file.js';
 import { expectMessage, instead, metricsOf, runProgram, temporaryFolder, tinyBuild } from './runs.js';
 
 const folder = temporaryFolder();
@@ -100,6 +106,36 @@ test('8-bit products and products of 16 bits exclude each other', async () => {
   expect(() => planVariant(build)).toThrow(
     /^8-bit products need float32 around them\n.*--precision float16\n/,
   );
+});
+
+/** Random weights in which one channel before the first qkv is 300 times as large, and its weights as much smaller. */
+function withOutlier(): string {
+  const built = join(temporaryFolder(), 'run');
+  const manifest = emitVariant(tinyBuild, built);
+  const path = join(temporaryFolder(), 'outlier.safetensors');
+  const block = 'visual_encoder.blocks.0';
+  withSafetensors(weightsPath(built, manifest), (file) => {
+    const changed = (name: string): Float32Array => {
+      const values = file.float32(name);
+      const { hidden } = manifest.config;
+      if (name === `${block}.norm1.weight`) values[3]! *= 300;
+      if (name === `${block}.attn.qkv.weight`)
+        for (let row = 0; row < 3 * hidden; row++) values[row * hidden + 3]! /= 300;
+      return values;
+    };
+    const tensors = [...file.header.tensors].map(
+      ([name, { shape }]) => [name, float32Tensor(shape, changed(name))] as const,
+    );
+    writeSafetensors(path, new Map(tensors));
+  });
+  return path;
+}
+
+test('auto leaves the layer in float32 whose input has an outlier', async () => {
+  const build = await withFrozenCompute({ ...tinyBuild, weights: withOutlier() }, 'int8');
+  const { skipped } = build.frozenCompute!;
+  expect(skipped.map(({ name }) => name)).toEqual(['visual_encoder.blocks.0.attn.qkv.weight']);
+  expect(skipped[0]!.error).toBeGreaterThan(0.1);
 });
 
 test('sensitive layers: above twice the median, the worst first, a tenth at most', () => {

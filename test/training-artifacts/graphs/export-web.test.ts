@@ -121,6 +121,19 @@ describe('a run with adapters', () => {
     expect(() => weightsPath(out, readManifest(out))).toThrow(new RegExp(`part of the weights.*\n.*${lost}`));
   });
 
+  test('neither a run nor an export is replaced by accident', () => {
+    const out = join(temporaryFolder(), 'web');
+    exportWeb(run, out, { quantize: 'none' });
+    const again = () => exportWeb(run, out, { quantize: 'fp16' });
+    expect(again).toThrow(/^there is an export already\n.*\n.*--overwrite/);
+    expect(webOf(out).quantize).toBe('none');
+    exportWeb(run, out, { quantize: 'fp16', overwrite: true });
+    expect(webOf(out).quantize).toBe('fp16');
+    const replace = (target: string) => () => exportWeb(run, target, { quantize: 'none', overwrite: true });
+    expect(replace(run)).toThrow(/^the export would replace the run it is made from\n/);
+    expect(replace(trainedRun('lora-r2', 'F/P/P'))).toThrow(/^the folder is a run, not an export\n/);
+  });
+
   test('graphs that train go along if asked for', () => {
     const [small, whole] = [join(temporaryFolder(), 'a'), join(temporaryFolder(), 'b')];
     expect(Object.keys(exportWeb(run, small, { quantize: 'none' }).graphs).sort()).toEqual([
