@@ -32,7 +32,7 @@ function sourceOf(path: string): Source {
     throw new UserError(
       what,
       '--data',
-      `choose from ${shippedNames.join(', ')}, or give a folder or a table: see ort-data inspect --help`,
+      `choose from ${shippedNames.join(', ')}, or give a path: ${formats.map((f) => f.describe).join('; ')}`,
       { cause: error },
     );
   }

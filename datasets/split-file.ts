@@ -48,11 +48,11 @@ export function splitHash({ train, validation, test }: SplitLists): string {
   return createHash('sha256').update(canonical).digest('hex');
 }
 
-/** SHA-256, in hex, of the lines [qid, imageId, question, answer] as JSON, in the order of the rows. */
+/** SHA-256, in hex, of the lines [qid, imageId, question or its wordings, answer] as JSON, in the order of the rows. */
 export function rowsHash(questions: readonly Question[]): string {
   const hash = createHash('sha256');
-  for (const { qid, imageId, question, answer } of questions)
-    hash.update(`${JSON.stringify([qid, imageId, question, answer])}\n`);
+  for (const { qid, imageId, question, wordings, answer } of questions)
+    hash.update(`${JSON.stringify([qid, imageId, wordings ?? question, answer])}\n`);
   return hash.digest('hex');
 }
 

@@ -1,9 +1,10 @@
 /** @file What may spoil a score, or should not leave the house: found in rows, images and names. Pure. */
 import type { BadRow, Question } from '../dataset.js';
 import { placeOf } from '../dataset.js';
+import { NEAR_BITS, NEAR_CORRELATION } from '../images/perceptual-hash.js';
 import { isYesNo, normaliseAnswer } from '../scoring/normalise-answer.js';
 import { wordingOf } from '../split.js';
-import { identifierIn, shapeOf } from './identifiers.js';
+import { identifierIn, safeName, shapeOf } from './identifiers.js';
 import { byteCopies, Groups, type ImageFacts, pictureCopies } from './image-facts.js';
 import { type Parts, partNames } from './parts.js';
 import type { TextFacts } from './summary.js';
@@ -12,18 +13,20 @@ export interface Finding {
   readonly name: string;
   readonly count: number;
   readonly says: string;
-  /** the first few */
   readonly examples: readonly string[];
 }
 
-const EXAMPLES = 5;
 /** Share of the more frequent of yes and no above which a score of yes/no questions says little. */
 const ONE_SIDED = 0.75;
 /** Share of unknown tokens above which the vocabulary does not fit the language. */
 const MANY_UNKNOWN = 0.01;
 
-const finding = (name: string, says: string, all: readonly string[], count = all.length): Finding[] =>
-  count > 0 ? [{ name, count, says, examples: all.slice(0, EXAMPLES) }] : [];
+const finding = (
+  name: string,
+  says: string,
+  examples: readonly string[],
+  count = examples.length,
+): Finding[] => (count > 0 ? [{ name, count, says, examples }] : []);
 
 function groupBy(rows: readonly Question[], key: (q: Question) => string): Map<string, Question[]> {
   const groups = new Map<string, Question[]>();
@@ -39,7 +42,7 @@ function groupBy(rows: readonly Question[], key: (q: Question) => string): Map<s
 const tripletOf = (q: Question) => `${wordingOf(q)}\n${normaliseAnswer(q.answer)}`;
 
 const shown = (rows: readonly Question[]) =>
-  `${rows.map((q) => q.qid).join(', ')}: ${rows[0]!.imageId} '${rows[0]!.question}' ${rows
+  `${rows.map((q) => q.qid).join(', ')}: ${safeName(rows[0]!.imageId)} '${rows[0]!.question}' ${rows
     .map((q) => `'${q.answer}'`)
     .filter((answer, i, all) => all.indexOf(answer) === i)
     .join(' / ')}`;
@@ -57,19 +60,19 @@ export function duplicates(parts: Parts): Finding[] {
   return [
     ...finding(
       'duplicates in training',
-      'questions repeat an earlier one with image and answer (case, blanks and punctuation aside)',
+      'the same image, question and answer as an earlier row, case, blanks and punctuation aside',
       inTraining.map(shown),
       count(inTraining),
     ),
     ...finding(
       'duplicates in test',
-      'questions repeat an earlier one with image and answer',
+      'the same image, question and answer as an earlier row',
       inTest.map(shown),
       count(inTest),
     ),
     ...finding(
       'test questions in training',
-      'test questions are in training or validation with the same image and answer',
+      'test rows that are in training or validation with the same image, question and answer',
       both.map((q) => shown([...known.get(tripletOf(q))!, q])),
     ),
   ];
@@ -82,7 +85,7 @@ export function contradictions(parts: Parts): Finding[] {
   );
   return finding(
     'contradictory answers',
-    'questions are asked of the same image more than once and answered differently',
+    'one question about one image, answered differently',
     groups.map(shown),
   );
 }
@@ -91,6 +94,15 @@ export function contradictions(parts: Parts): Finding[] {
 function shared(a: readonly Question[], b: readonly Question[], key: (q: Question) => string | undefined) {
   const known = new Set(a.map(key));
   return [...new Set(b.map(key))].filter((value) => value !== undefined && known.has(value)) as string[];
+}
+
+/** Rows of `rows` whose image and wording are in `known`, with those. */
+function wordingsIn(known: readonly Question[], rows: readonly Question[]): string[] {
+  const before = groupBy(known, wordingOf);
+  return rows.flatMap((q) => {
+    const same = before.get(wordingOf(q));
+    return same ? [shown([...same, q])] : [];
+  });
 }
 
 const imageOf = (q: Question) => q.imageId;
@@ -106,19 +118,19 @@ export function leakage(parts: Parts): Finding[] {
   return pairs.flatMap(({ part, from, known, rows }) => [
     ...finding(
       `${part} images in training`,
-      `of ${countOf(rows, imageOf)} ${part} images are also in ${from}: scores say nothing about unseen images`,
-      shared(known, rows, imageOf),
+      `of the ${countOf(rows, imageOf)} images in ${part}, so many are also in ${from}: scores say nothing about unseen images`,
+      shared(known, rows, imageOf).map(safeName),
     ),
     ...finding(
       `${part} patients in training`,
-      `of ${countOf(rows, (q) => q.patient)} patients in ${part} are also in ${from}`,
+      `of the ${countOf(rows, (q) => q.patient)} patients in ${part}, so many are also in ${from}`,
       // a pseudonym may be none
       shared(known, rows, (q) => q.patient).map(shapeOf),
     ),
     ...finding(
       `${part} wordings in training`,
-      `questions of ${part} are asked of the same image in ${from} (case, blanks and punctuation aside)`,
-      shared(known, rows, wordingOf),
+      `${part} asks what ${from} asks of the same image, case, blanks and punctuation aside`,
+      wordingsIn(known, rows),
     ),
   ]);
 }
@@ -133,28 +145,28 @@ export function imageCopies(parts: Parts, facts: ImageFacts): Finding[] {
   const sameBytes = new Groups();
   for (const [first, ...rest] of bytes) for (const id of rest) sameBytes.join(first!, id);
   const alike = pictureCopies(facts).filter(([a, b]) => sameBytes.find(a) !== sameBytes.find(b));
-  const names = (ids: readonly string[]) => ids.join(' = ');
+  const names = (ids: readonly string[]) => ids.map(safeName).join(' = ');
   return [
-    ...finding('equal image files', 'images have several names: the files are equal', bytes.map(names)),
+    ...finding('equal image files', 'one file under several names', bytes.map(names)),
     ...finding(
       'equal files across parts',
-      'images of test have a copy under another name in training or validation',
+      'a test image has a copy under another name in training or validation',
       bytes.filter(crosses).map(names),
     ),
     ...finding(
       'images that look the same',
-      'pairs of images are copies of each other, encoded or scaled anew (hash within 6 of 64 bits, correlation 0.98)',
+      `one picture, encoded or scaled anew: perceptual hashes within ${NEAR_BITS} of 64 bits, correlation ${NEAR_CORRELATION} or more`,
       alike.map(names),
     ),
     ...finding(
       'lookalikes across parts',
-      'of these pairs are in both of test and training',
+      'of these pairs, one in test and one in training or validation',
       alike.filter(crosses).map(names),
     ),
     ...finding(
       'unreadable images',
-      'images cannot be decoded',
-      facts.unreadable.map(({ imageId, reason }) => `${imageId}: ${reason.split('\n')[0]}`),
+      'files that cannot be decoded',
+      facts.unreadable.map(({ imageId, reason }) => `${safeName(imageId)}: ${reason.split('\n')[0]}`),
     ),
   ];
 }
@@ -168,7 +180,7 @@ export function identifiers(questions: readonly Question[]): Finding[] {
   }
   return finding(
     'names like identifiers',
-    'image names look as if they named a patient (letters shown as x, digits as 9): rename the files',
+    'names as if of a patient, letters shown as x and digits as 9: rename the files',
     found,
   );
 }
@@ -178,13 +190,13 @@ export function texts(facts: TextFacts, limits: { question: number; answer: numb
   return [
     ...finding(
       'questions cut',
-      `questions are longer than ${limits.question} tokens (the longest ${facts.longestQuestion}): build-graph --max-question-tokens`,
+      `longer than ${limits.question} tokens, the longest ${facts.longestQuestion}: build-graph --max-question-tokens`,
       [],
       facts.questionsCut,
     ),
     ...finding(
       'answers cut',
-      `answers are longer than the decoder takes, ${limits.answer} tokens (the longest ${facts.longestAnswer}): they cannot be learned whole`,
+      `longer than the decoder takes, ${limits.answer} tokens, the longest ${facts.longestAnswer}: they cannot be learned whole`,
       [],
       facts.answersCut,
     ),
@@ -220,6 +232,6 @@ export const emptyParts = (parts: Parts): Finding[] =>
 export const leftOut = (skipped: readonly BadRow[]): Finding[] =>
   finding(
     'rows left out',
-    'rows cannot be used',
+    'they cannot be used',
     skipped.map((row) => `${placeOf(row)}: ${row.reason}`),
   );

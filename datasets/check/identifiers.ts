@@ -5,15 +5,16 @@ interface Rule {
   readonly pattern: RegExp;
 }
 
-const month = '(0[1-9]|1[0-2])';
-const day = '(0[1-9]|[12]\\d|3[01])';
-const year = '(19|20)\\d\\d';
+const month = '(?:0[1-9]|1[0-2])';
+const day = '(?:0[1-9]|[12]\\d|3[01])';
+const year = '(?:19|20)\\d\\d';
 
 /** The first rule that fits a name is its reason. */
 const rules: readonly Rule[] = [
   { says: 'a DICOM identifier', pattern: /(^|[^\d])[012]\.\d+(\.\d+){4,}/ },
   { says: 'a name with caret or comma', pattern: /\p{L}{2,}\s*[\^,]\s*\p{L}+/u },
-  { says: 'a title', pattern: /(^|[^\p{L}])(mr|mrs|ms|dr|herr|frau|mme|sra?)[. _-]+\p{Lu}\p{L}+/iu },
+  // not mr and dr: they are kinds of images, too
+  { says: 'a title', pattern: /(^|[^\p{L}])(mrs|herr|frau|mme|monsieur|madame)[. _-]+\p{L}{2,}/iu },
   { says: 'an e-mail address', pattern: /[^\s@/]+@[^\s@/]+\.\p{L}{2,}/u },
   {
     says: 'a record number',
@@ -22,7 +23,7 @@ const rules: readonly Rule[] = [
   {
     says: 'a date',
     pattern: new RegExp(
-      `(?<!\\d)(${year}([-_. ]?)${month}\\2${day}|${day}([-_. ])${month}\\6${year})(?!\\d)`,
+      `(?<!\\d)(?:${year}([-_. ]?)${month}\\1${day}|${day}([-_. ])${month}\\2${year})(?!\\d)`,
     ),
   },
   { says: 'a long number', pattern: /(?<!\d)\d{8,}(?!\d)/ },
@@ -38,8 +39,7 @@ const withoutEnding = (part: string) => part.replace(/\.\p{L}[\p{L}\d]{1,4}$/u, 
 /** Letters become x or X, digits 9: shows what was found, and not whom it names. */
 export const shapeOf = (name: string): string => {
   const shape = withoutEnding(name)
-    .replace(/\p{Lu}/gu, 'X')
-    .replace(/\p{L}/gu, 'x')
+    .replace(/\p{L}/gu, (letter) => (letter === letter.toLowerCase() ? 'x' : 'X'))
     .replace(/\d/g, '9');
   return shape.length > 40 ? `${shape.slice(0, 40)}…` : shape;
 };
@@ -56,3 +56,6 @@ export function identifierIn(path: string): string | undefined {
   }
   return undefined;
 }
+
+/** A name for messages: one that looks like a patient's is not repeated. */
+export const safeName = (path: string): string => (identifierIn(path) ? shapeOf(path) : path);

@@ -9,7 +9,7 @@ import { type PartName, type Parts, partNames, tally } from './parts.js';
 const UNKNOWN = 100;
 
 export interface TextFacts {
-  /** questions longer than the limit, in tokens with [ENC] and [SEP] */
+  /** questions longer than the limit, in tokens with [ENC] and [SEP]; of several wordings the longest counts */
   readonly questionsCut: number;
   readonly answersCut: number;
   /** share of all tokens of questions and answers */
@@ -26,6 +26,21 @@ export interface TokenLimits {
 
 /** Longer texts are counted as this many tokens. */
 const LONGEST = 512;
+const REMEMBERED = 50_000;
+
+/** Counts of a text's tokens; those of texts that come again are remembered, up to a limit of memory. */
+function counter(encode: (text: string) => readonly number[]) {
+  const known = new Map<string, { length: number; unknown: number }>();
+  return (text: string) => {
+    let counts = known.get(text);
+    if (!counts) {
+      const ids = encode(text);
+      counts = { length: ids.length, unknown: ids.filter((id) => id === UNKNOWN).length };
+      if (known.size < REMEMBERED) known.set(text, counts);
+    }
+    return counts;
+  };
+}
 
 export function textFacts(
   questions: readonly Question[],
@@ -34,18 +49,19 @@ export function textFacts(
 ): TextFacts {
   const facts = { questionsCut: 0, answersCut: 0, longestQuestion: 0, longestAnswer: 0 };
   let [tokens, unknown] = [0, 0];
-  const count = (ids: readonly number[]) => {
-    tokens += ids.length - 2; // without the start token and [SEP]
-    unknown += ids.filter((id) => id === UNKNOWN).length;
-  };
-  for (const { question, answer } of questions) {
-    const q = tokenizer.encodeQuestion(question, LONGEST).ids;
-    const a = tokenizer.encodeAnswer(answer, LONGEST).ids;
-    count(q);
-    count(a);
-    facts.questionsCut += Number(q.length > limits.question);
+  const lengthOf = counter((text) => tokenizer.encodeAnswer(text, LONGEST).ids);
+  for (const { question, wordings, answer } of questions) {
+    // as the tokenizer takes it: the placeholder of instruction data is no text
+    const forms = (wordings ?? [question]).map((form) => lengthOf(form.replaceAll('<image>', ' ').trim()));
+    const a = lengthOf(answer);
+    for (const counts of [...forms, a]) {
+      tokens += counts.length - 2; // without the start token and [SEP]
+      unknown += counts.unknown;
+    }
+    const longest = Math.max(...forms.map((form) => form.length));
+    facts.questionsCut += Number(longest > limits.question);
     facts.answersCut += Number(a.length > limits.answer);
-    facts.longestQuestion = Math.max(facts.longestQuestion, q.length);
+    facts.longestQuestion = Math.max(facts.longestQuestion, longest);
     facts.longestAnswer = Math.max(facts.longestAnswer, a.length);
   }
   return { ...facts, unknownShare: tokens > 0 ? unknown / tokens : 0 };

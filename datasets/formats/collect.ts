@@ -109,12 +109,19 @@ export class Collector {
     if (questions.length === 0)
       throw new FileError('no row is left', where, 'give a table that has questions');
     const skipped = [...this.flaws, ...this.bad];
-    const note = skipped.length > 0 ? [`${skipped.length} rows were left out: they cannot be used`] : [];
+    const note =
+      skipped.length > 0
+        ? [
+            `rows left out because they cannot be used: ${skipped.length}`,
+            ...skipped.slice(0, NAMED).map((row) => `  ${placeOf(row)}: ${row.reason}`),
+            ...(skipped.length > NAMED ? [`  and ${skipped.length - NAMED} more`] : []),
+          ]
+        : [];
     return {
       name,
       licence,
       questions,
-      notes: [...this.notes, `images in ${basename(images.root)}/`, ...note],
+      notes: [...this.notes, ...(context.textOnly ? [] : [`images in ${basename(images.root)}/`]), ...note],
       skipped,
       imagePath: (imageId) => images.path(imageId),
     };

@@ -1,5 +1,5 @@
 /** @file What a format of data sets is: how it is recognised and read. One file a format, listed in `formats.ts`. */
-import { readdirSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import type { Dataset } from '../dataset.js';
@@ -76,6 +76,17 @@ export function openSource(path: string): Source {
 
 /** The name of a data set: that of its folder or file, without the folders above. */
 export const nameOf = ({ path }: Source): string => basename(resolve(path));
+
+/** The first characters of a file, enough to tell what it is. */
+export function startOf(file: string): string {
+  const bytes = Buffer.alloc(4096);
+  const fd = openSync(file, 'r');
+  try {
+    return bytes.toString('utf8', 0, readSync(fd, bytes));
+  } finally {
+    closeSync(fd);
+  }
+}
 
 export const inSource = (source: Source, name: string): string => join(source.folder, name);
 

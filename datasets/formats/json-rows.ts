@@ -1,7 +1,7 @@
 /** @file JSON: a list of objects, or one object a line. */
 import { FileError } from '../../graph-builder/errors.js';
 import type { RowReader, RowSink, Values } from './rows.js';
-import { startOf, textPieces, wholeText } from './text-file.js';
+import { firstPiece, textPieces, wholeText } from './text-file.js';
 
 /** Rows that are looked at to know the columns: a row need not have all. */
 const LOOK_AHEAD = 100;
@@ -105,7 +105,7 @@ async function lineRows(file: string, sink: RowSink): Promise<void> {
 
 /** Which of the two forms it is shows in the content: both are named `.json` in the wild. */
 export const jsonRows: RowReader = async (file, sink) => {
-  const start = (await startOf(file)).trimStart();
+  const start = (await firstPiece(file)).trimStart();
   if (start.startsWith('[')) return listRows(file, sink);
   const first = parseLine(start.split('\n', 1)[0]!);
   // an object that holds lists of objects is a file, not a row

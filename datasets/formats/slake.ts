@@ -2,11 +2,10 @@
  * @file SLAKE as published (Liu et al., ISBI 2021), and the lists of the published MISS and MILE code, whose rows have
  * the same fields: slake_train.json, slake_test.json, also with the ending .jsol.
  */
-import { closeSync, openSync, readSync } from 'node:fs';
 import { FileError } from '../../graph-builder/errors.js';
 import type { SetName } from '../dataset.js';
 import { type Candidate, Collector } from './collect.js';
-import { type DataFormat, inSource, nameOf, type Source } from './format.js';
+import { type DataFormat, inSource, nameOf, type Source, startOf } from './format.js';
 import { readRows, type Values } from './rows.js';
 import { setOfName } from './sets.js';
 
@@ -20,10 +19,7 @@ const listsOf = ({ file, entries }: Source): string[] =>
 
 /** Its fields, or its images' names: instruction data have the latter, too. */
 function looksPublished(file: string): boolean {
-  const bytes = Buffer.alloc(4096);
-  const fd = openSync(file, 'r');
-  const start = bytes.toString('utf8', 0, readSync(fd, bytes));
-  closeSync(fd);
+  const start = startOf(file);
   return /"q_lang"|"xmlab\d+\//.test(start) && !start.includes('"question_pool"');
 }
 

@@ -1,21 +1,27 @@
 /** @file Any table: one file, or a folder with one table or one a split. */
 import { extname } from 'node:path';
-import { FileError } from '../../graph-builder/errors.js';
+import { FileError, UserError } from '../../graph-builder/errors.js';
 import type { SetName } from '../dataset.js';
 import { isYesNo } from '../scoring/normalise-answer.js';
 import { type Candidate, Collector } from './collect.js';
 import { type Columns, columnsInWords, findColumns } from './columns.js';
-import { type DataFormat, inSource, nameOf, type ReadContext, type Source } from './format.js';
+import { type DataFormat, inSource, nameOf, type ReadContext, type Source, startOf } from './format.js';
 import { isTable, readRows, tableEndings, type Values } from './rows.js';
 import { setOfName, setWords } from './sets.js';
 import { SETTINGS } from './settings.js';
 
 const imageFolders = ['images', 'imgs', 'image', 'img', 'figures', 'Images'];
 
+/** A file that `ort-data split` wrote often lies beside its table. */
+const isSplitFile = (file: string): boolean =>
+  extname(file) === '.json' && /^\s*\{\s*"name"\s*:\s*"[^"]*",\s*"seed"\s*:/.test(startOf(file));
+
 /** The tables of a folder. @throws {FileError} when there is none, or several that no name tells apart. */
 function tablesOf(source: Source): string[] {
   if (source.file !== undefined) return [source.file];
-  const tables = source.entries.filter((name) => isTable(name) && name !== SETTINGS);
+  const tables = source.entries.filter(
+    (name) => isTable(name) && name !== SETTINGS && !isSplitFile(inSource(source, name)),
+  );
   if (tables.length === 0) {
     const remedy = `give a table (${tableEndings.join(', ')}), or a folder with one`;
     throw new FileError('the folder holds no table', source.path, remedy);
@@ -46,9 +52,21 @@ function chosen(values: Values, answer: unknown): unknown {
   return typeof choice === 'string' ? choice.replace(/^\s*[A-D]\s*[:.)]\s*/, '') : answer;
 }
 
+/** The column that `--language` chooses by. @throws {UserError} when there is none. */
+function languageColumn(present: readonly string[], { language }: ReadContext): string | undefined {
+  if (language === null) return undefined;
+  const column = present.find((name) => /^(q_)?lang(uage)?$/i.test(name));
+  if (column !== undefined) return column;
+  const remedy = `leave it out, or name a column q_lang or language: ${present.join(', ')}`;
+  throw new UserError('no column says the language', '--language', remedy);
+}
+
 class TableReader {
   private columns!: Columns;
   private rows = 0;
+  private others = 0;
+  /** of the column that rows are chosen by */
+  private language: string | undefined;
   private readonly named: SetName | undefined;
   private readonly stem: string;
 
@@ -67,17 +85,24 @@ class TableReader {
     await readRows(file, {
       begin: (present, unit) => {
         collector.begin(file, unit);
+        this.language = languageColumn(present, context);
         this.columns = findColumns(present, context, file);
         const note = `columns: ${columnsInWords(this.columns)}`;
         if (!collector.notes.includes(note)) collector.notes.push(note);
       },
       row: (at, values) => {
+        if (this.language !== undefined && word(values[this.language]) !== context.language) {
+          this.others += 1;
+          return;
+        }
         const candidate = this.candidate(values);
         if (typeof candidate === 'string') collector.reject(at, candidate);
         else collector.add(at, candidate);
       },
       bad: (at, reason) => collector.reject(at, reason),
     });
+    if (this.others > 0)
+      collector.notes.push(`${this.others} rows in other languages than ${context.language} are left out`);
   }
 
   /** The row, or why it is none. */
@@ -112,8 +137,6 @@ export const table: DataFormat = {
   describe: `a table (${tableEndings.join(', ')}), or a folder with one and its images`,
   detect: () => true,
   async read(source, context) {
-    if (context.language !== null)
-      throw new FileError('the set is of one language', '--language', 'leave it out, or filter the table');
     const here = [source.folder, ...imageFolders.map((name) => inSource(source, name))];
     const collector = new Collector({
       name: nameOf(source),

@@ -95,8 +95,8 @@ export async function wholeText(file: string): Promise<string> {
   return pieces.join('');
 }
 
-/** The first characters of a file. */
-export async function startOf(file: string): Promise<string> {
+/** The first piece of a file. @throws as {@link textPieces}. */
+export async function firstPiece(file: string): Promise<string> {
   for await (const piece of textPieces(file)) return piece;
   return '';
 }

@@ -11,6 +11,8 @@ export interface Sample {
   readonly questionIds: readonly number[];
   /** [DEC] w1 … wn [SEP] */
   readonly answerIds: readonly number[];
+  /** instruction data: forms of the question, of which one is drawn at each visit */
+  readonly wordings?: readonly (readonly number[])[];
 }
 
 /** Few distinct shapes keep ONNX Runtime's memory plan and arena small. */

@@ -17,7 +17,7 @@ import {
 } from '../../training-artifacts/graphs/frozen-compute.js';
 import { type BuildOptions, type Plan, planVariant } from '../../training-artifacts/graphs/plan.js';
 import { sha256 } from '../../training-artifacts/weights/pretrained.js';
-import { batchFeeds, type Sample } from '../core/batch.js';
+import { batchFeeds } from '../core/batch.js';
 import { floats } from '../core/session.js';
 import { imagePaths, loadData, tokenise } from './data.js';
 import { ImageStore } from './images.js';
@@ -74,7 +74,8 @@ async function measure(
   const { samples } = tokenise(questions, { text: tokenLimits(options) });
   const sums = new Map<string, number>();
   for (const sample of samples) {
-    const feeds = batchFeeds([sample] as Sample[], (id) => images.pixelValues(id), plan.config);
+    const pixels = await images.pixelValues(sample.imageId);
+    const feeds = batchFeeds([sample], () => pixels, plan.config);
     for (const [output, error] of Object.entries(await session.run(feeds))) {
       const name = output.slice('error/'.length);
       sums.set(name, (sums.get(name) ?? 0) + floats(error)[0]! / samples.length);

@@ -17,6 +17,8 @@ export interface Comparison {
   readonly mcnemar: McNemar;
   /** questions that get another answer, right or wrong */
   readonly changed: number;
+  /** for all questions, from opening the run on */
+  readonly seconds: { readonly before: number; readonly after: number };
 }
 
 /** Scores both; `checkpoint` is of the first. Predictions are written into both runs. */
@@ -36,6 +38,7 @@ export async function compareRuns(
     after: b.evaluation.scores.overall,
     difference: pairedDifference(b.correct, a.correct),
     mcnemar: mcnemar(a.correct, b.correct),
-    changed: b.answers.filter((answer, i) => answer !== a.answers[i]).length,
+    changed: b.rows.filter(({ prediction }, i) => prediction !== a.rows[i]!.prediction).length,
+    seconds: { before: a.evaluation.seconds, after: b.evaluation.seconds },
   };
 }

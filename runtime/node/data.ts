@@ -69,7 +69,7 @@ function baseQuestions(dataset: Dataset, pick: (qids: readonly string[]) => Ques
 export interface Tokenised {
   readonly samples: readonly Sample[];
   /** questions and answers that were cut to the limits */
-  readonly truncated: { readonly questions: number; readonly answers: number };
+  readonly truncated: { readonly questions: number; readonly answers: number; readonly wordings: number };
 }
 
 export function tokenise(
@@ -77,13 +77,21 @@ export function tokenise(
   { text }: { readonly text: Pick<Manifest['text'], 'maxQuestionTokens' | 'maxAnswerTokens'> },
   tokenizer: VqaTokenizer = loadTokenizer(),
 ): Tokenised {
-  const truncated = { questions: 0, answers: 0 };
-  const samples = questions.map(({ qid, imageId, question, answer }) => {
+  const truncated = { questions: 0, answers: 0, wordings: 0 };
+  const samples = questions.map(({ qid, imageId, question, answer, wordings }): Sample => {
     const q = tokenizer.encodeQuestion(question, text.maxQuestionTokens);
     const a = tokenizer.encodeAnswer(answer, text.maxAnswerTokens);
+    const forms = wordings?.map((form) => tokenizer.encodeQuestion(form, text.maxQuestionTokens));
     truncated.questions += Number(q.truncated);
     truncated.answers += Number(a.truncated);
-    return { qid, imageId, questionIds: q.ids, answerIds: a.ids };
+    truncated.wordings += forms?.filter((form) => form.truncated).length ?? 0;
+    return {
+      qid,
+      imageId,
+      questionIds: q.ids,
+      answerIds: a.ids,
+      ...(forms && { wordings: forms.map((form) => form.ids) }),
+    };
   });
   return { samples, truncated };
 }

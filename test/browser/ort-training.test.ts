@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, extname, join } from 'node:path';
+import { extname, join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
@@ -16,19 +16,11 @@ import {
   ownLosses,
   writeCase,
 } from '../oracles/ort_training/cases.js';
+import { findBrowser } from './find-browser.js';
 
 const STEPS = 4;
 const root = new URL('../..', import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), 'mile-ort-browser-'));
-
-/** The browser's program: $CHROMIUM, or the first of the usual names in $PATH. */
-function findBrowser(): string | undefined {
-  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
-  const paths = (process.env.PATH ?? '')
-    .split(delimiter)
-    .flatMap((dir) => names.map((name) => join(dir, name)));
-  return [process.env.CHROMIUM, ...paths].find((path) => path && existsSync(path));
-}
 
 const types: Record<string, string> = {
   '.html': 'text/html',

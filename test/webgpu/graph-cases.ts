@@ -10,6 +10,7 @@ import {
   lossGraph,
   questionEncoderGraph,
 } from '../../graph-builder/models/miss.js';
+import { explainGraph } from '../../graph-builder/variant/explain.js';
 import { parseVariant } from '../../graph-builder/variant/parse.js';
 import {
   applyVariant,
@@ -132,6 +133,7 @@ export function graphCases(name: string, placement: string): Record<string, Grap
     'question encoder': serving(questionEncoderGraph(config), states),
     'answer decoder, first token': serving(answerDecoderGraph(config), decoderFeeds(0)),
     'answer decoder': serving(answerDecoderGraph(config), decoderFeeds(3)),
+    explain: { graph: verify(explainGraph(config, variant)), feeds: { ...feeds, ...states } },
     ...Object.fromEntries(cuts),
   };
 }

@@ -1,22 +1,28 @@
 /** @file Adapter folders on disk: `<folder>/{visual_encoder,text_encoder,text_decoder}/`, each PEFT's own form. */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileError } from '../../graph-builder/errors.js';
 import { type ModuleName, moduleNames, moduleOf } from '../../graph-builder/models/config.js';
 import type { AdapterTensor, AdapterTensors } from '../../graph-builder/rewrites/adapter-method.js';
-import type { ModuleTuning, Variant } from '../../graph-builder/variant/variant.js';
+import type { Variant } from '../../graph-builder/variant/variant.js';
 import { readJson, writeJson } from '../files.js';
 import { float32Tensor, withSafetensors, writeSafetensors } from '../weights/safetensors-file.js';
+import { storedFloats } from '../weights/stored-floats.js';
 import { hfClasses } from './hf-names.js';
-import type { ModuleAdapter, PeftFormat, StoredModule } from './peft-format.js';
-import { ia3Format, readIa3 } from './peft-ia3.js';
-import { loraFormat, readLora, wholeFormat } from './peft-lora.js';
-import { prefixFormat, readPrefix } from './peft-prefix.js';
+import type { PeftFormat } from './peft-format.js';
+import { ia3Format } from './peft-ia3.js';
+import { loraFormat, wholeFormat } from './peft-lora.js';
+import { prefixFormat } from './peft-prefix.js';
+import { type Adapter, adapterOf, peftFiles, presentPlaces, type StoredFolder } from './stored-adapter.js';
 
-const CONFIG = 'adapter_config.json';
-const WEIGHTS = 'adapter_model.safetensors';
+const { config: CONFIG, weights: WEIGHTS } = peftFiles;
 
-/** By the method of a module's tuning, and by the `peft_type` of a stored folder. */
+/** Real configurations have some kilobytes. */
+const MAX_CONFIG = 2 ** 24;
+/** What PEFT wrote before it had safetensors. */
+const PICKLED = 'adapter_model.bin';
+
+/** By the method of a module's tuning. */
 const formats = {
   lora: loraFormat,
   full: wholeFormat,
@@ -24,12 +30,6 @@ const formats = {
   prefix: prefixFormat,
   ptv2: prefixFormat,
 };
-const readers: Readonly<Record<string, (source: StoredModule) => ModuleAdapter>> = {
-  LORA: readLora,
-  IA3: readIa3,
-  PREFIX_TUNING: readPrefix,
-};
-
 export interface AdapterContents {
   readonly variant: Variant;
   /** trained tensors by reference name: those of the adapters, every parameter of T modules */
@@ -38,12 +38,6 @@ export interface AdapterContents {
   readonly baseModel: string;
   /** attention heads of the text modules */
   readonly textHeads: number;
-}
-
-export interface Adapter {
-  /** modules without a folder are frozen */
-  readonly modules: Readonly<Record<ModuleName, ModuleTuning>>;
-  readonly tensors: AdapterTensors;
 }
 
 interface Written {
@@ -102,49 +96,43 @@ export function writeAdapterFolder(folder: string, contents: AdapterContents): v
   for (const { module, config } of written) writeJson(join(folder, module, CONFIG), config);
 }
 
-function readModule(folder: string, module: ModuleName): ModuleAdapter {
-  const configFile = join(folder, module, CONFIG);
-  const weightsFile = join(folder, module, WEIGHTS);
-  const config = readJson(configFile);
-  const type = (config as { peft_type?: unknown } | null)?.peft_type;
-  const read = typeof type === 'string' && Object.hasOwn(readers, type) ? readers[type] : undefined;
-  if (!read) {
+/** Reads one folder's two files, one tensor at a time. */
+function readStored(
+  folder: string,
+  { at, ...place }: ReturnType<typeof presentPlaces>[number],
+): StoredFolder {
+  const configFile = join(folder, at, peftFiles.config);
+  const weightsFile = join(folder, at, peftFiles.weights);
+  if (!existsSync(weightsFile) && existsSync(join(folder, at, PICKLED)))
     throw new FileError(
-      `peft_type ${type} is none that this project has`,
+      'the adapter is in the old format, a pickle',
+      join(folder, at, PICKLED),
+      'save it again with PEFT: save_pretrained(folder, safe_serialization=True)',
+    );
+  const size = statSync(configFile, { throwIfNoEntry: false })?.size ?? 0;
+  if (size > MAX_CONFIG)
+    throw new FileError(
+      `${size} bytes are too many for a configuration`,
       configFile,
-      `give the folder of a ${Object.keys(readers).join(', ')} adapter`,
+      'check that it is what PEFT wrote',
     );
-  }
+  const config = readJson(configFile);
   const stored = withSafetensors(weightsFile, (file) => {
-    const tensors = [...file.header.tensors].map(
-      ([key, { shape }]) => [key, { shape, data: file.float32(key) }] as const,
-    );
+    const tensors = [...file.header.tensors].map(([key, { dtype, shape }]) => {
+      const data = storedFloats(dtype, file.bytes(key), `${weightsFile}, ${key}`);
+      return [key, { shape, data }] as const;
+    });
     return new Map(tensors);
   });
-  if (stored.size === 0) throw new FileError('the adapter is empty', weightsFile, 'save the adapter again');
-  return read({ module, config, configFile, stored, weightsFile });
+  return { ...place, config, configFile, stored, weightsFile };
 }
 
 /**
  * Reads what {@link writeAdapterFolder} or PEFT wrote. Modules without a folder are frozen.
  *
- * Shapes are checked against the configuration; those of the base model are the caller's to check.
- *
- * @throws {FileError} for a missing or damaged file, an unknown method or key, wrong shapes.
+ * @throws {FileError} as `adapterOf`, and for a file that is missing or damaged.
  */
-export function readAdapterFolder(folder: string): Adapter {
-  const present = moduleNames.filter((m) => [CONFIG, WEIGHTS].some((f) => existsSync(join(folder, m, f))));
-  if (present.length === 0) {
-    throw new FileError(
-      'no adapter here',
-      folder,
-      `give a folder that holds ${moduleNames.join('/, ')}/ with ${CONFIG}`,
-    );
-  }
-  const read = new Map(present.map((module) => [module, readModule(folder, module)]));
-  const modules = moduleNames.map((m) => [m, read.get(m)?.tuning ?? { method: 'frozen' }] as const);
-  return {
-    modules: Object.fromEntries(modules) as Adapter['modules'],
-    tensors: new Map([...read.values()].flatMap(({ tensors }) => [...tensors])),
-  };
-}
+export const readAdapterFolder = (folder: string): Adapter =>
+  adapterOf(
+    presentPlaces(folder, (path) => existsSync(join(folder, path))).map((place) => readStored(folder, place)),
+  );

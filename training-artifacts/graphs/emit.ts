@@ -5,9 +5,9 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { UserError } from '../../graph-builder/errors.js';
 import { differentiate } from '../../graph-builder/gradients/differentiate.js';
 import { quotient } from '../../graph-builder/ir/dim.js';
-import { verify } from '../../graph-builder/ir/graph.js';
+import { mapValues, verify } from '../../graph-builder/ir/graph.js';
 import { leavesLast } from '../../graph-builder/ir/order.js';
-import type { Graph, Parameter } from '../../graph-builder/ir/types.js';
+import type { Graph } from '../../graph-builder/ir/types.js';
 import { imageTokens } from '../../graph-builder/models/config.js';
 import {
   type CutLevel,
@@ -16,16 +16,8 @@ import {
   type LossGraphs,
   type MissCut,
 } from '../../graph-builder/models/cuts.js';
-import {
-  answerDecoderGraph,
-  imageEncoderGraph,
-  logitsGraph,
-  lossGraph,
-  questionEncoderGraph,
-  REFERENCE_DROPOUT,
-} from '../../graph-builder/models/miss.js';
+import { logitsGraph, lossGraph, REFERENCE_DROPOUT } from '../../graph-builder/models/miss.js';
 import { adamWConstants, adamWGraph, type OptimizedShape } from '../../graph-builder/models/optimizer.js';
-import { type ExternalTensor, writeOnnx } from '../../graph-builder/onnx/write.js';
 import { halfPrecision } from '../../graph-builder/rewrites/half-precision.js';
 import { type RecomputeMode, recompute } from '../../graph-builder/rewrites/recompute.js';
 import { applyVariant, dropoutRates } from '../../graph-builder/variant/variant.js';
@@ -36,10 +28,11 @@ import { sha256 } from '../weights/pretrained.js';
 import { type BaseWeights, baseWeights, locateWeights } from './base-weights.js';
 import { int8Copy, withFrozenCompute } from './frozen-compute.js';
 import { type GraphRole, graphFiles, type Manifest } from './manifest.js';
-import { type BuildOptions, type Plan, planVariant } from './plan.js';
+import { type LocatedWeight, modelBytes } from './model-bytes.js';
+import { type BuildOptions, MAX_QUESTION_TOKENS, type Plan, planVariant } from './plan.js';
+import { servingGraph, servingRoles } from './serving.js';
 
 const MAX_ANSWER_TOKENS = 32;
-const MAX_QUESTION_TOKENS = 35;
 
 /** Longest texts of a run, word pieces. */
 export const tokenLimits = ({ maxQuestionTokens = MAX_QUESTION_TOKENS }: BuildOptions) => ({
@@ -92,7 +85,7 @@ export function graphsOf(
   form: Form,
 ): Partial<Record<GraphRole, () => Graph>> {
   const { config, variant, adapted, parameters } = plan;
-  const serving = (make: (c: typeof config) => Graph) => () => applyVariant(make(config), variant, 'serving');
+  const serving = servingRoles.map((role) => [role, () => servingGraph(role, config, variant)] as const);
   const cutGraphs = [...cuts].flatMap(([level, { frozen, rest }]) => [
     [cutRoles[level].frozen, () => frozen] as const,
     [cutRoles[level].training, () => withGradients(rest, form)] as const,
@@ -104,9 +97,7 @@ export function graphsOf(
     }),
     evaluation: () => adapted,
     forward: () => applyVariant(logitsGraph(config), variant, 'evaluation'),
-    imageEncoder: serving(imageEncoderGraph),
-    questionEncoder: serving(questionEncoderGraph),
-    answerDecoder: serving(answerDecoderGraph),
+    ...Object.fromEntries(serving),
     ...Object.fromEntries(cutGraphs),
   };
 }
@@ -249,7 +240,7 @@ export function emitPlan(
 }
 
 function writeRun(plan: Plan, options: BuildOptions, folder: string, found: BaseWeights): Manifest {
-  const weights = locateWeights(found.path, plan.base.parameters);
+  const weights = locateWeights(found.path, plan.base.parameters, found.types);
   const path = options.selfContained ? copyInto(folder, found.path) : found.path;
   const base = { ...found, path, sha256: sha256(path) };
   const dropout = {
@@ -264,8 +255,12 @@ function writeRun(plan: Plan, options: BuildOptions, folder: string, found: Base
   };
   const int8 = frozenCompute && int8Copy(base, plan.base, frozenCompute.form);
   const cuts = cutsOf(plan, dropout);
-  const locate = ({ name }: Parameter) => (int8?.located.get(name) ?? weights.get(name))!;
-  const graphs = writeGraphs(folder, graphsOf(plan, dropout, cuts, form), form, locate);
+  const stored = new Map<string, LocatedWeight>([...weights, ...(int8?.located ?? [])]);
+  const makers = mapValues(
+    graphsOf(plan, dropout, cuts, form),
+    (make) => () => withFrozenCompute(make(), frozenCompute),
+  );
+  const graphs = writeGraphs(folder, makers, (graph, role) => modelBytes(graph, role, stored));
   const layouts = Object.fromEntries([...cuts].map(([level, cut]) => [level, layoutOf(cut)]));
   const parts = manifestOf(plan, options, base, folder);
   const manifest: Manifest = {
@@ -284,18 +279,17 @@ function writeRun(plan: Plan, options: BuildOptions, folder: string, found: Base
   return manifest;
 }
 
-/** Writes each graph when its turn comes, its frozen products in the form that the run has chosen. */
+/** Writes each graph when its turn comes. */
 export function writeGraphs(
   folder: string,
-  makers: ReturnType<typeof graphsOf>,
-  { frozenCompute }: Pick<Form, 'frozenCompute'>,
-  weights: (p: Parameter) => ExternalTensor,
+  makers: Partial<Record<GraphRole, () => Graph>>,
+  bytesOf: (graph: Graph, role: string) => Uint8Array,
 ): Manifest['graphs'] {
   const graphs: Manifest['graphs'] = {};
   for (const [role, make] of Object.entries(makers)) {
-    const graph = verify(withFrozenCompute(make(), frozenCompute));
+    const graph = verify(make());
     const file = graphFiles[role as GraphRole];
-    const bytes = writeOnnx(graph, { name: role, weights });
+    const bytes = bytesOf(graph, role);
     writeAtomic(join(folder, file), bytes);
     graphs[role] = {
       file,

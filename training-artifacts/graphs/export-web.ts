@@ -6,6 +6,7 @@ import { packageRoot } from '../../datasets/package-root.js';
 import { FileError, UserError } from '../../graph-builder/errors.js';
 import { prune, verify } from '../../graph-builder/ir/graph.js';
 import type { Graph, Parameter } from '../../graph-builder/ir/types.js';
+import { writeOnnx } from '../../graph-builder/onnx/write.js';
 import { halfWeights } from '../../graph-builder/rewrites/half-weights.js';
 import { methodOf } from '../../graph-builder/rewrites/methods.js';
 import { adaptersOf, type Variant } from '../../graph-builder/variant/variant.js';
@@ -165,7 +166,8 @@ function writeExport(run: string, folder: string, options: WebExportOptions): Ma
   const { shards, located } = withSafetensors(weightsPath(run, manifest), (file) =>
     writeShards(folder, tensorsOf(file, plan.base, stored, compute), options.shardBytes),
   );
-  const graphs = writeGraphs(folder, makers, {}, (p) => located.get(p.name)!);
+  const weights = ({ name }: Parameter) => located.get(name)!;
+  const graphs = writeGraphs(folder, makers, (graph, name) => writeOnnx(graph, { name, weights }));
   const [first] = shards;
   const exported: Manifest = {
     ...manifest,

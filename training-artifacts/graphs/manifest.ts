@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { normalisationNames } from '../../datasets/images/normalise.js';
 import { FileError } from '../../graph-builder/errors.js';
 import type { MissConfig } from '../../graph-builder/models/config.js';
 import { featureOwners } from '../../graph-builder/models/cuts.js';
@@ -72,7 +73,7 @@ export const manifestSchema = z.strictObject({
       text_decoder: moduleTuningSchema,
     }),
   }) satisfies z.ZodType<Variant>,
-  image: z.strictObject({ normalisation: z.enum(['imagenet', 'clip', 'reference']) }),
+  image: z.strictObject({ normalisation: z.enum(normalisationNames) }),
   text: z.strictObject({ tokenizer: z.string(), maxQuestionTokens: size, maxAnswerTokens: size }),
   weights: weightsSchema,
   /** draws the initial values of adapters */

@@ -15,6 +15,9 @@ import {
 import type { FrozenCompute } from './frozen-compute.js';
 import type { Manifest } from './manifest.js';
 
+/** Where questions are cut unless told otherwise; of the reference. */
+export const MAX_QUESTION_TOKENS = 35;
+
 export interface BuildOptions extends VariantOptions {
   readonly preset: string;
   /** sizes that differ from the preset's */

@@ -1,12 +1,14 @@
 /** @file The options that say what a variant is; `build-graph` and `ort-train` share them. */
 import type { Argv } from 'yargs';
+import { normalisationNames } from '../../../datasets/images/normalise.js';
+import type { MissConfig } from '../../../graph-builder/models/config.js';
 import type { BuildOptions } from '../../../training-artifacts/graphs/plan.js';
 import { DEFAULT_PRESET } from '../runs.js';
 
 const size = (describe: string) => ({ type: 'number' as const, describe });
 
 /** Sizes that may differ from the preset's. */
-const sizes = {
+export const sizes = {
   'image-size': size('side of the image, pixels'),
   'patch-size': size('side of a patch, pixels'),
   hidden: size('width of all modules'),
@@ -88,8 +90,8 @@ export const buildOptions = <T>(y: Argv<T>) =>
       describe: 'base weights: pretrained, random or FILE.safetensors; default: pretrained where they ship',
     })
     .option('normalisation', {
-      choices: ['imagenet', 'clip', 'reference'] as const,
-      describe: 'image statistics of base weights from a file',
+      choices: normalisationNames,
+      describe: 'image statistics of base weights from a file; default: what the file says, else imagenet',
     })
     .option('max-question-tokens', { type: 'number', describe: 'default 35; instruction data need 128' })
     .options(sizes)
@@ -100,10 +102,15 @@ type Flags = Readonly<Record<string, unknown>>;
 const given = (entries: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined));
 
+/** The sizes that were given, by their names in the configuration. */
+export function changedSizes(flags: Flags): Partial<MissConfig> {
+  const camel = (flag: string) => flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+  return given(Object.fromEntries(Object.keys(sizes).map((flag) => [camel(flag), flags[flag]])));
+}
+
 /** The parsed flags as what the emitter takes. */
 export function toBuildOptions(flags: Flags): BuildOptions {
-  const camel = (flag: string) => flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
-  const changed = given(Object.fromEntries(Object.keys(sizes).map((flag) => [camel(flag), flags[flag]])));
+  const changed = changedSizes(flags);
   const modules = given({ visual_encoder: flags.vit, text_encoder: flags.jtm, text_decoder: flags.decoder });
   return {
     preset: (flags.preset as string | undefined) ?? DEFAULT_PRESET,

@@ -29,6 +29,11 @@ const runOptions = {
     type: 'string',
     describe: "go on from a checkpoint that Python's onnxruntime-training saved (ort-training/train.py)",
   },
+  'init-from': {
+    type: 'string',
+    describe:
+      'RUN or RUN:CHECKPOINT: start from the trained tensors of another run of the same variant, e.g. one trained on instruction data',
+  },
   'dry-run': {
     type: 'boolean',
     default: false,
@@ -50,6 +55,7 @@ const options = (y: Argv) =>
     .example('$0 --variant lora-r8 --placement F/P/P', 'build a run, then train it')
     .example('$0 --data my-table.csv --image-col file --split image', 'on data of your own')
     .example('$0 --run runs/lora-r8 --resume', 'go on after an interrupt')
+    .example('$0 --run runs/stage2 --init-from runs/stage1', 'second stage of a training in two')
     .example('$0 --epochs 50 --eval-every-steps 100 --early-stopping 5', 'as long as validation improves')
     .example(
       '$0 --variant full --weights random --frame --epochs 18 --warmup-steps 100 --augment',
@@ -75,6 +81,7 @@ const BUILD_FLAGS = [
   'frozen-compute',
   'int8-skip',
   'weights',
+  'max-question-tokens',
 ] as const;
 
 interface ChosenRun {
@@ -200,6 +207,8 @@ export const ortTrain = defineCommand({
     const { offerResume } = await import('./offer-resume.js');
     const asks = hasCheckpoint(run) && !flags.resume && !flags.overwrite;
     const { ortCheckpoint } = flags;
+    if (flags.initFrom !== undefined && (flags.resume || ortCheckpoint !== undefined))
+      throw new UserError('a training that goes on has its tensors already', '--init-from', 'leave it out');
     const resume = flags.resume || ortCheckpoint !== undefined || (asks && (await offerResume(run)));
     const found = resume ? undefined : await buildToFit(run, build, given, flags);
     if (flags.dryRun) {

@@ -9,18 +9,23 @@ import type { Feeds } from '../../core/session.js';
 import { FileFeatureStore } from '../features/file-store.js';
 import type { ImageStore } from '../images.js';
 import { openGraph } from '../inference.js';
-import type { TrainOptions } from './options.js';
+import { augmentationOf, type TrainOptions } from './options.js';
 
 const GB = 1e9;
 
 /** Numbers of all features of some samples, by level. */
 function cutBytes({ cuts }: Manifest, level: CutLevel, samples: readonly Sample[]): number {
   const { per, features } = cuts[level]!;
-  const tokens = per === 'question' ? samples.map((s) => s.questionIds.length) : [];
-  const items = per === 'question' ? samples.length : distinctImages(samples).length;
+  const texts = samples.flatMap(({ questionIds, wordings = [questionIds] }) => wordings);
+  const tokens = per === 'question' ? texts.map((ids) => ids.length) : [];
+  const items = per === 'question' ? texts.length : distinctImages(samples).length;
   const totalTokens = tokens.reduce((a, b) => a + b, 0);
   return 4 * features.reduce((n, { size, perToken }) => n + size * (perToken ? totalTokens : items), 0);
 }
+
+/** The question's tokens are part of it: each wording of a question has features of its own. */
+const questionKey = (imageHash: string, { questionIds }: Sample): string =>
+  createHash('sha256').update(`${imageHash} ${questionIds}`).digest('hex').slice(0, 32);
 
 /** Feeds of frozen features for batches of one run. */
 export class FrozenInputs {
@@ -64,21 +69,19 @@ export class FrozenInputs {
   }
 
   /** All feeds of a batch but seeds and labels that come from the frozen modules. */
-  feeds(samples: readonly Sample[], tokens: number, slot = 0): Promise<Feeds> {
-    const { config } = this.manifest;
+  async feeds(samples: readonly Sample[], tokens: number, slot = 0): Promise<Feeds> {
     if (this.per !== 'question') {
       const ids = this.imageRows(samples);
-      const items = ids.map((id): FeatureItem => ({ key: this.images.hash(id), tokens: 1 }));
-      const pixels = (indices: readonly number[]) => ({
-        pixel_values: pixelFeed(
-          indices.map((i) => this.images.pixelValues(ids[i]!)),
-          config,
-        ),
+      const keys = await this.images.hashesOf(ids);
+      const items = keys.map((key): FeatureItem => ({ key, tokens: 1 }));
+      const pixels = async (indices: readonly number[]) => ({
+        pixel_values: pixelFeed(await this.images.several(indices.map((i) => ids[i]!)), this.manifest.config),
       });
       return this.features.feeds(items, 1, pixels, slot);
     }
+    const hashes = await this.images.hashesOf(samples.map((s) => s.imageId));
     const items = samples.map(
-      (s): FeatureItem => ({ key: this.questionKey(s), tokens: s.questionIds.length }),
+      (s, i): FeatureItem => ({ key: questionKey(hashes[i]!, s), tokens: s.questionIds.length }),
     );
     const questions = (indices: readonly number[]) => this.questionFeeds(indices.map((i) => samples[i]!));
     return this.features.feeds(items, tokens, questions, slot);
@@ -90,21 +93,11 @@ export class FrozenInputs {
     return { items, seconds: ms / 1000, diskBytes: this.store.sizeBytes, folder: this.store.folder };
   }
 
-  private questionKey({ imageId, questionIds }: Sample): string {
-    return createHash('sha256')
-      .update(`${this.images.hash(imageId)} ${questionIds}`)
-      .digest('hex')
-      .slice(0, 32);
-  }
-
-  private questionFeeds(samples: readonly Sample[]): Feeds {
+  private async questionFeeds(samples: readonly Sample[]): Promise<Feeds> {
     const { config } = this.manifest;
     const ids = distinctImages(samples);
     return {
-      pixel_values: pixelFeed(
-        ids.map((id) => this.images.pixelValues(id)),
-        config,
-      ),
+      pixel_values: pixelFeed(await this.images.several(ids), config),
       image_selection: imageSelection(
         samples.map((s) => ids.indexOf(s.imageId)),
         ids.length,
@@ -139,10 +132,10 @@ export async function chooseCut(
   images: ImageStore,
 ): Promise<ChosenCut> {
   const none = (note?: string): ChosenCut => ({ inputs: undefined, note });
-  const { cut, cacheGb, augment } = options;
+  const { cut, cacheGb } = options;
   const available = cutLevels.filter((level) => manifest.cuts[level]);
   if (cut === 'none' || (available.length === 0 && cut === 'auto')) return none();
-  if (augment)
+  if (augmentationOf(options))
     return none('--augment changes the images at every visit: frozen modules are computed each time');
   if (available.length === 0) return none('no module is frozen and free of dropout: nothing is kept');
   if (cut !== 'auto' && !available.includes(cut)) return none(`nothing can be kept at --cut ${cut}`);

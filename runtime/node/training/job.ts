@@ -98,6 +98,7 @@ class Job {
     }
     if (this.saved !== this.state.batches) await this.save();
     await release();
+    await this.task.close?.();
     const { batches } = this.state;
     const stopped = !this.isOver() || this.isEvaluationPending();
     this.report({ type: 'end', step: batches, stopped, early: !stopped && batches < this.total });
@@ -210,6 +211,7 @@ class Job {
       gradientNorm: result.gradientNorm,
       samplesPerSecond: batch.ids.length / seconds,
       lossScale,
+      ...(batch.waitMs !== undefined && { waitMs: batch.waitMs }),
     };
     this.report(this.log.append(event, seconds));
   }

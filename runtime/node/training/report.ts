@@ -96,7 +96,7 @@ function limits({ text, config }: Manifest, { split }: RunFacts['options'], data
     `It has seen ${data.images} images of one data set (head CT and MRI, chest X-ray, abdominal CT), asked about in English.`,
     `Images are shrunk to ${config.imageSize} x ${config.imageSize} pixels: what is smaller than a few of them is lost.`,
     `Questions end at ${text.maxQuestionTokens} word pieces, answers at ${text.maxAnswerTokens}.`,
-    'It always answers, also where the image does not show what is asked about. Its probabilities are not calibrated.',
+    'It always answers, also where the image does not show what is asked about. Its probabilities are not calibrated until `ort-eval --calibrate` has done so.',
     'One seed; how far another one would move the scores was not measured.',
   ]
     .map((line) => `- ${line}`)

@@ -2,11 +2,11 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 
-const column = (what: string) =>
-  ({ type: 'string', describe: `column of ${what}; default: by its usual names` }) as const;
+/** Without its flag a column is found by the names that tables usually have. */
+const column = (what: string) => ({ type: 'string', describe: `column of ${what}` }) as const;
 
 export const readFlags = {
-  'image-col': column("the images' file names"),
+  'image-col': column("the images' file names; columns not given are found by their usual names"),
   'question-col': column('the questions'),
   'answer-col': column('the answers'),
   'split-col': column('train, validation or test'),
@@ -20,7 +20,11 @@ export const readFlags = {
     type: 'string',
     describe: 'folder that the image names are below; default: beside the table',
   },
-  language: { type: 'string', describe: 'en or zh: questions of SLAKE in this language; default en' },
+  language: {
+    type: 'string',
+    describe:
+      'questions in this language only, of SLAKE or a table with a column q_lang; of SLAKE default en, else zh',
+  },
   'skip-bad': { type: 'boolean', describe: 'leave rows out that cannot be used, and say how many and which' },
 } as const;
 

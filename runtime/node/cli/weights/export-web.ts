@@ -71,20 +71,14 @@ async function frozenComputeFor(
   return undefined;
 }
 
-export interface ScoredExport extends Comparison {
-  /** questions a second on this machine's CPU */
-  readonly questionsPerSecond: { readonly before: number; readonly after: number };
-}
-
-async function scored(run: string, out: string, flags: Flags): Promise<ScoredExport> {
+async function scored(run: string, out: string, flags: Flags): Promise<Comparison> {
   const { join } = await import('node:path');
   const { rmSync } = await import('node:fs');
-  const { readJson } = await import('../../../../training-artifacts/files.js');
   const { compareRuns } = await import('../../compare-runs.js');
   const [limit, threads] = [checkCount(flags.limit, '--limit'), checkCount(flags.threads, '--threads')];
   const bar = answerBar();
   try {
-    const comparison = await compareRuns(run, out, {
+    return await compareRuns(run, out, {
       data: 'vqa-rad',
       split: flags.split,
       on: 'test',
@@ -93,11 +87,6 @@ async function scored(run: string, out: string, flags: Flags): Promise<ScoredExp
       ...(limit && { limit }),
       ...(threads && { threads }),
     });
-    const speed = (folder: string): number => {
-      const file = join(folder, 'eval', `${flags.split}-test-auto.json`);
-      return comparison.after.n / (readJson(file) as { seconds: number }).seconds;
-    };
-    return { ...comparison, questionsPerSecond: { before: speed(run), after: speed(out) } };
   } finally {
     bar.stop();
     rmSync(join(out, 'eval'), { recursive: true, force: true }); // questions and answers are not for the page
@@ -117,14 +106,7 @@ function describeFiles({ files, bytes }: WebManifest): string {
   ]);
 }
 
-function describeScore({
-  before,
-  after,
-  difference,
-  mcnemar,
-  changed,
-  questionsPerSecond,
-}: ScoredExport): string {
+function describeScore({ before, after, difference, mcnemar, changed, seconds }: Comparison): string {
   const row = (name: string, a: Comparison['after'], speed: number) => [
     name,
     String(a.n),
@@ -134,8 +116,8 @@ function describeScore({
   ];
   const table = formatTable([
     ['accuracy on test', 'n', '%', '95%', 'questions/s, CPU'],
-    row('the run', before, questionsPerSecond.before),
-    row('exported', after, questionsPerSecond.after),
+    row('the run', before, before.n / seconds.before),
+    row('exported', after, after.n / seconds.after),
   ]);
   return `${table}\ndifference ${points(difference.difference)} points (95% interval ${points(difference.low)} to ${points(difference.high)}), McNemar p ${mcnemar.p.toFixed(3)}; ${changed} of ${after.n} answers changed`;
 }
