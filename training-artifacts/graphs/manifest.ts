@@ -178,8 +178,11 @@ export function weightsPath(
   const { weights, config, frozenCompute } = manifest;
   for (const { file, sha256 } of weightFiles(weights).slice(1)) {
     const other = join(dirname(path), file);
-    if (!existsSync(other) && file === weights.int8?.file && config && frozenCompute)
-      int8Copy({ path, sha256: weights.sha256 }, lossGraph(config), frozenCompute.form);
+    if (file === weights.int8?.file) {
+      if (!config || !frozenCompute) continue; // the base alone is asked for
+      if (!existsSync(other))
+        int8Copy({ path, sha256: weights.sha256 }, lossGraph(config), frozenCompute.form);
+    }
     if (!existsSync(other))
       throw new FileError('a part of the weights is missing', other, 'copy the whole folder again');
     checkUnchanged(other, sha256);

@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { readOnnx } from '../../../graph-builder/onnx/read.js';
 import { sensitiveLayers } from '../../../runtime/node/calibrate-int8.js';
 import { withFrozenCompute } from '../../../runtime/node/frozen-compute-options.js';
+import { runFingerprint } from '../../../runtime/node/inference.js';
 import { emitVariant } from '../../../training-artifacts/graphs/emit.js';
 import { readManifest, weightsPath } from '../../../training-artifacts/graphs/manifest.js';
 import { planVariant } from '../../../training-artifacts/graphs/plan.js';
@@ -53,6 +54,8 @@ describe.concurrent('a run in 8 bits', () => {
     expect(int8.frozenCompute!.modules.length).toBe(3);
     expect(float32.frozenCompute).toBeUndefined();
     expect(int8.graphs.frozenVit!.sha256).not.toBe(float32.graphs.frozenVit!.sha256);
+    // kept scores and temperatures are not taken for the other's
+    expect(runFingerprint(run('int8'), 'base')).not.toBe(runFingerprint(run('float32'), 'base'));
     expect(int8.weights.int8!.file).toMatch(/\.dynamic-[0-9a-f]{12}\.safetensors$/);
   });
 
