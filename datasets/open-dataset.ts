@@ -23,7 +23,8 @@ export interface OpenOptions extends Partial<ReadOptions> {
   readonly textOnly?: boolean;
 }
 
-function sourceOf(path: string): Source {
+/** @throws {UserError} when there is nothing at the path. */
+export function sourceOf(path: string): Source {
   try {
     return openSource(path);
   } catch (error) {

@@ -87,8 +87,10 @@ export interface Summary {
   readonly columns: Readonly<Partial<Record<Column, readonly [string, number][]>>>;
   readonly distinctAnswers: number;
   readonly distinctQuestions: number;
-  /** what the test questions give without looking: fractions; NaN without such questions */
+  /** what training's most frequent answers score without looking: fractions; NaN without such questions */
   readonly majority: {
+    /** scored on these: training's own where there is no test */
+    readonly on: PartName;
     readonly yesNoAnswer: string;
     readonly yesNo: number;
     readonly anyAnswer: string;
@@ -110,10 +112,10 @@ function summaryOf(rows: readonly Question[]): PartSummary {
   };
 }
 
-/** The most frequent answer of training, on all test questions. */
-function anyMajority({ train, test }: Parts): { anyAnswer: string; all: number } {
+/** The most frequent answer of training, on all questions of a part. */
+function anyMajority(train: readonly Question[], scored: readonly Question[]) {
   const [[anyAnswer] = ['']] = tally(train.map((q) => normaliseAnswer(q.answer)));
-  return { anyAnswer, all: test.filter((q) => isSameAnswer(q.answer, anyAnswer)).length / test.length };
+  return { anyAnswer, all: scored.filter((q) => isSameAnswer(q.answer, anyAnswer)).length / scored.length };
 }
 
 export function summarise(questions: readonly Question[], parts: Parts): Summary {
@@ -121,7 +123,8 @@ export function summarise(questions: readonly Question[], parts: Parts): Summary
   const columns = (['organ', 'modality', 'questionType'] as const)
     .map((column) => [column, tally(values(column))] as const)
     .filter(([, counts]) => counts.length > 0);
-  const asked = parts.test.filter((q) => isYesNo(q.answer));
+  const on = parts.test.length > 0 ? 'test' : 'train';
+  const asked = parts[on].filter((q) => isYesNo(q.answer));
   const { answer } = majorityBaseline(parts.train, []);
   return {
     parts: Object.fromEntries(partNames.map((name) => [name, summaryOf(parts[name])])) as Summary['parts'],
@@ -130,9 +133,10 @@ export function summarise(questions: readonly Question[], parts: Parts): Summary
     distinctAnswers: new Set(questions.map((q) => normaliseAnswer(q.answer))).size,
     distinctQuestions: new Set(questions.map((q) => q.question.toLowerCase())).size,
     majority: {
+      on,
       yesNoAnswer: answer,
       yesNo: asked.filter((q) => isSameAnswer(q.answer, answer)).length / asked.length,
-      ...anyMajority(parts),
+      ...anyMajority(parts.train, parts[on]),
     },
   };
 }

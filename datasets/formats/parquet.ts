@@ -5,23 +5,22 @@ import type { RowReader, Values } from './rows.js';
 
 const ROWS_AT_ONCE = 5000;
 
-/** Integers of 64 bits become text; all else stays. */
+/** An opened file. */
+export interface ParquetFile {
+  readonly columns: readonly string[];
+  /** the column that holds images within the file, as Hugging Face stores them: {bytes, path} */
+  readonly imageColumn: string | undefined;
+  /** All rows, read `atOnce` at a time. Integers of 64 bits come as text, bytes without a type as Uint8Array. */
+  rows(atOnce: number): AsyncGenerator<Values>;
+}
+
 const plain = (row: Values): Values =>
   Object.fromEntries(Object.entries(row).map(([k, v]) => [k, typeof v === 'bigint' ? String(v) : v]));
 
-/** An image within the file, as Hugging Face stores it: {bytes, path}. */
-const isImage = ({ children }: SchemaTree) => children.some((c) => c.element.name === 'bytes');
+const holdsImages = ({ children }: SchemaTree) => children.some((c) => c.element.name === 'bytes');
 
-function embeddedError(file: string, column: string): FileError {
-  return new FileError(
-    `column '${column}' holds the images themselves; they must be files beside the table`,
-    file,
-    'export them with Python: datasets.Dataset.from_parquet(FILE), save each row.image under a name, and write ' +
-      'the names, questions and answers as CSV',
-  );
-}
-
-export const parquetRows: RowReader = async (file, sink) => {
+/** @throws {FileError} when the file is missing or damaged, also while rows are read. */
+export async function openParquet(path: string): Promise<ParquetFile> {
   const { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema } = await import(
     'hyparquet'
   );
@@ -30,22 +29,35 @@ export const parquetRows: RowReader = async (file, sink) => {
       return await reading;
     } catch (error) {
       const what = `the Parquet file cannot be read: ${(error as Error).message}`;
-      throw new FileError(what, file, 'write it again, or as CSV', { cause: error });
+      throw new FileError(what, path, 'write it again, or as CSV', { cause: error });
     }
   };
-  const buffer = await guarded(asyncBufferFromFile(file));
-  const metadata = await guarded(parquetMetadataAsync(buffer));
+  const file = await guarded(asyncBufferFromFile(path));
+  const metadata = await guarded(parquetMetadataAsync(file));
   const columns = parquetSchema(metadata).children;
-  const image = columns.find(isImage);
-  if (image) throw embeddedError(file, image.element.name);
-  sink.begin(
-    columns.map((c) => c.element.name),
-    'row',
-  );
   const total = Number(metadata.num_rows);
-  for (let rowStart = 0; rowStart < total; rowStart += ROWS_AT_ONCE) {
-    const rowEnd = Math.min(total, rowStart + ROWS_AT_ONCE);
-    const rows = await guarded(parquetReadObjects({ file: buffer, metadata, rowStart, rowEnd }));
-    for (const [i, row] of rows.entries()) sink.row(rowStart + i + 1, plain(row));
-  }
+  return {
+    columns: columns.map((c) => c.element.name),
+    imageColumn: columns.find(holdsImages)?.element.name,
+    async *rows(atOnce) {
+      for (let rowStart = 0; rowStart < total; rowStart += atOnce) {
+        const rowEnd = Math.min(total, rowStart + atOnce);
+        const reading = parquetReadObjects({ file, metadata, rowStart, rowEnd, utf8: false });
+        for (const row of await guarded(reading)) yield plain(row);
+      }
+    },
+  };
+}
+
+export const parquetRows: RowReader = async (path, sink) => {
+  const file = await openParquet(path);
+  if (file.imageColumn !== undefined)
+    throw new FileError(
+      `column '${file.imageColumn}' holds the images themselves; they must be files beside the table`,
+      path,
+      'write them out: ort-data inspect PATH --export-images FOLDER, then give that folder',
+    );
+  sink.begin(file.columns, 'row');
+  let at = 0;
+  for await (const row of file.rows(ROWS_AT_ONCE)) sink.row(++at, row);
 };

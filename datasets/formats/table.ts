@@ -10,6 +10,9 @@ import { isTable, readRows, tableEndings, type Values } from './rows.js';
 import { setOfName, setWords } from './sets.js';
 import { SETTINGS } from './settings.js';
 
+/** A large table in several files, as Hugging Face names them. */
+const SHARD = /-\d{5}-of-\d{5}/;
+
 const imageFolders = ['images', 'imgs', 'image', 'img', 'figures', 'Images'];
 
 /** A file that `ort-data split` wrote often lies beside its table. */
@@ -17,7 +20,7 @@ const isSplitFile = (file: string): boolean =>
   extname(file) === '.json' && /^\s*\{\s*"name"\s*:\s*"[^"]*",\s*"seed"\s*:/.test(startOf(file));
 
 /** The tables of a folder. @throws {FileError} when there is none, or several that no name tells apart. */
-function tablesOf(source: Source): string[] {
+export function tablesOf(source: Source): string[] {
   if (source.file !== undefined) return [source.file];
   const tables = source.entries.filter(
     (name) => isTable(name) && name !== SETTINGS && !isSplitFile(inSource(source, name)),
@@ -27,7 +30,8 @@ function tablesOf(source: Source): string[] {
     throw new FileError('the folder holds no table', source.path, remedy);
   }
   const sets = tables.map(setOfName);
-  const apart = sets.every((set) => set !== undefined) && new Set(sets).size === sets.length;
+  const names = new Set(tables.map((name) => name.replace(SHARD, '')));
+  const apart = sets.every((set) => set !== undefined) && new Set(sets).size === names.size;
   if (tables.length > 1 && !apart) {
     const what = `the folder holds ${tables.length} tables: ${tables.slice(0, 5).join(', ')}`;
     throw new FileError(what, source.path, 'give one of them, or keep one a split: train, validation, test');

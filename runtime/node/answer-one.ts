@@ -61,16 +61,18 @@ async function explain(
     question,
     threads,
     questionIds,
+    frame,
     png,
     ...options
-  }: Pick<Ask, 'image' | 'question' | 'threads'> &
+  }: Pick<Ask, 'image' | 'question' | 'threads' | 'frame'> &
     NonNullable<Ask['explain']> & { readonly questionIds: readonly number[] },
 ): Promise<OneAnswer['explanation']> {
   const { explainOne, writeExplanation } = await import('./explain.js');
   const asked = { questionIds, answerIds: found.answerIds };
   const explained = await explainOne(run, opened, pixels, asked, { ...options, ...(threads && { threads }) });
   const { answer, probability } = found;
-  const files = await writeExplanation(png, await decodeImage(image), explained, {
+  const shown = await decodeImage(image, { ...(frame && { frame }) });
+  const files = await writeExplanation(png, shown, explained, {
     question,
     answer,
     probability,

@@ -88,7 +88,11 @@ export function questionsOf(
 ): readonly Question[] {
   const questions = data[on].slice(0, limit);
   if (questions.length > 0) return questions;
-  throw new UserError(`the ${on} part of the split is empty`, '--split', 'choose another');
+  throw new UserError(
+    `the ${on} part of the split is empty`,
+    '--split',
+    'choose another; of instruction data test the original questions: --data',
+  );
 }
 
 /** Answers to questions of the data set, in their order, and how many answers there were to choose from. */

@@ -52,7 +52,10 @@ interface Understood {
 function understand(source: TensorSource): Understood {
   const detected = detectLayout(source.tensors.keys());
   if (!detected) {
-    const first = [...source.tensors.keys()].slice(0, 3).map(printable).join(', ');
+    const first = [...source.tensors.keys()]
+      .slice(0, 3)
+      .map((name) => printable(name))
+      .join(', ');
     throw new FileError(
       `the names of its ${source.tensors.size} tensors are of no known model: ${first || 'none'}`,
       source.path,

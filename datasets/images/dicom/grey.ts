@@ -62,17 +62,54 @@ function windowTransform(source: Source): Transform | undefined {
   return refuse(tags.voiFunction, 'is none of LINEAR, LINEAR_EXACT and SIGMOID', source.where);
 }
 
-/** Value below which a share of the values lies. */
-function quantile(sorted: Float64Array, share: number): number {
-  return sorted[Math.floor(share * (sorted.length - 1))]!;
+/** Distinct values of a frame in ascending order, and how often each stands there. */
+interface Histogram {
+  readonly values: readonly number[];
+  readonly counts: readonly number[];
+}
+
+/** Up to 16 bits are counted in an array: a radiograph has millions of pixels. */
+const COUNTED = 65536;
+
+function histogramOf(data: Samples): Histogram {
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of data) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  if (high - low >= COUNTED) {
+    const found = new Map<number, number>();
+    for (const value of data) found.set(value, (found.get(value) ?? 0) + 1);
+    const values = [...found.keys()].sort((a, b) => a - b);
+    return { values, counts: values.map((value) => found.get(value)!) };
+  }
+  const counts = new Uint32Array(high - low + 1);
+  for (const value of data) counts[value - low]! += 1;
+  const present = Array.from(counts.keys()).filter((i) => counts[i]! > 0);
+  return { values: present.map((i) => i + low), counts: present.map((i) => counts[i]!) };
 }
 
 /** A window from the values themselves, those of padding left out. */
-function percentileTransform(data: Samples, measured: Transform, padding: number | undefined): Transform {
-  const kept = padding === undefined ? data : data.filter((value) => value !== padding);
-  const sorted = Float64Array.from(kept.length > 0 ? kept : data, measured).sort();
-  const low = quantile(sorted, CUT);
-  const high = quantile(sorted, 1 - CUT);
+function percentileTransform(
+  { values, counts }: Histogram,
+  measured: Transform,
+  padding?: number,
+): Transform {
+  const rows = values.map((value, i) => ({ value, x: measured(value), count: counts[i]! }));
+  const inside = rows.filter(({ value }) => value !== padding);
+  const kept = (inside.length > 0 ? inside : rows).sort((a, b) => a.x - b.x);
+  const total = kept.reduce((sum, { count }) => sum + count, 0);
+  // the value at a rank, as if all pixels stood in a row
+  const at = (share: number) => {
+    const rank = Math.floor(share * (total - 1));
+    let passed = 0;
+    const found = kept.find(({ count }) => {
+      passed += count;
+      return passed > rank;
+    });
+    return found!.x;
+  };
+  const [low, high] = [at(CUT), at(1 - CUT)];
   if (high === low) return () => 0; // a blank image has no range to stretch
   return (x) => clamp01((x - low) / (high - low));
 }
@@ -81,7 +118,8 @@ function voiTransform(
   file: DicomFile,
   frame: Frame,
   index: number,
-  measured: Transform | undefined,
+  found: Histogram,
+  measured?: Transform,
 ): Transform {
   const source = frameSource(file, index, tags.frameVoi);
   const { signed } = file.layout;
@@ -92,7 +130,22 @@ function voiTransform(
   // 8-bit pixels are meant to be seen as they are
   if (frame.bits <= 8 && !signed && !measured) return (x) => x / (2 ** frame.bits - 1);
   const padding = short({ where: file.where, sets: [file.set] }, tags.padding, { signed });
-  return percentileTransform(frame.data, measured ?? ((x) => x), padding);
+  return percentileTransform(found, measured ?? ((x) => x), padding);
+}
+
+/** The byte of each value. */
+function looked(data: Samples, values: readonly number[], bytes: readonly number[]): Uint8Array {
+  const grey = new Uint8Array(data.length);
+  const low = values[0]!;
+  if (values.at(-1)! - low >= COUNTED) {
+    const table = new Map(values.map((value, i) => [value, bytes[i]!]));
+    for (let i = 0; i < data.length; i++) grey[i] = table.get(data[i]!)!;
+    return grey;
+  }
+  const table = new Uint8Array(values.at(-1)! - low + 1);
+  for (const [i, value] of values.entries()) table[value - low] = bytes[i]!;
+  for (let i = 0; i < data.length; i++) grey[i] = table[data[i]! - low]!;
+  return grey;
 }
 
 /**
@@ -104,23 +157,15 @@ function voiTransform(
  */
 export function renderGrey(file: DicomFile, frame: Frame, index: number): Uint8Array {
   const measured = modalityTransform(file, frameSource(file, index, tags.frameTransform));
-  const seen = voiTransform(file, frame, index, measured);
+  const { data } = frame;
+  const found = histogramOf(data);
+  const seen = voiTransform(file, frame, index, found, measured);
   const inverted = frame.photometric === 'MONOCHROME1';
-  const byteOf = (stored: number): number => {
+  const bytes = found.values.map((stored) => {
     const byte = Math.floor(255 * seen(measured ? measured(stored) : stored) + 0.5);
+    if (!Number.isFinite(byte))
+      throw new FileError("the DICOM file's window makes no grey value", file.where, damagedRemedy);
     return inverted ? 255 - byte : byte;
-  };
-  const known = new Map<number, number>();
-  const grey = new Uint8Array(frame.data.length);
-  for (const [i, stored] of frame.data.entries()) {
-    let byte = known.get(stored);
-    if (byte === undefined) {
-      byte = byteOf(stored);
-      if (!Number.isFinite(byte))
-        throw new FileError("the DICOM file's window makes no grey value", file.where, damagedRemedy);
-      known.set(stored, byte);
-    }
-    grey[i] = byte;
-  }
-  return grey;
+  });
+  return looked(data, found.values, bytes);
 }

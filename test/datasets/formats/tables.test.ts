@@ -51,7 +51,10 @@ describe("Python's tables", () => {
   });
 
   test.each([
-    ['embedded.parquet', /^column 'image' holds the images themselves.*\n.*embedded\.parquet\n.*export/],
+    [
+      'embedded.parquet',
+      /^column 'image' holds the images themselves.*\n.*embedded\.parquet\n.*--export-images/,
+    ],
     ['utf16.csv', /^the file is UTF-16 .*\n.*utf16\.csv\n.*UTF-8/],
     ['latin1.csv', /^the text is not UTF-8; probably Latin-1.*\n {2}where: \S+latin1\.csv:3\n.*iconv/],
   ])('%s', async (name, message) => {

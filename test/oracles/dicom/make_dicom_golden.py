@@ -9,6 +9,7 @@ all but 0.5% of its pixels at each end (numpy.percentile, method 'lower'); 8-bit
 has the patient's name "Secret^Sophie" and id "SECRET-4711", which must turn up nowhere.
 """
 
+import copy
 import io
 import sys
 import warnings
@@ -32,8 +33,19 @@ rng = np.random.default_rng(0)
 
 # ---------------------------------------------------------------- the pictures
 
+def of_frame(ds, frame):
+    """The file with what its functional groups say of a frame at the top, where pydicom looks."""
+    flat = copy.deepcopy(ds)
+    for groups, index in (("SharedFunctionalGroupsSequence", 0), ("PerFrameFunctionalGroupsSequence", frame)):
+        for name in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
+            for item in ds[groups][index].get(name, []) if groups in ds else []:
+                flat.update(item)
+    return flat
+
+
 def picture(ds, frame=0):
     """uint8 [rows, columns] or [rows, columns, 3]."""
+    ds = of_frame(ds, frame)
     # Pillow's JPEG decoder is the one that most viewers have; Y Cb Cr become RGB
     plugin = "pillow" if ds.file_meta.TransferSyntaxUID == PREFIX + ".4.50" else ""
     arr = pixel_array(ds, index=frame, decoding_plugin=plugin)
@@ -223,6 +235,24 @@ def lossless_file(arr, bits, predictor, syntax, **elements):
     return ds
 
 
+def enhanced():
+    """Three frames that share a rescale; each has a window of its own."""
+    def item(**elements):
+        made = Dataset()
+        for name, value in elements.items():
+            setattr(made, name, value)
+        return made
+
+    ds = with_pixels(dataset(), np.stack([scene(600, 1600)] * 3), 12, 16)
+    rescale = item(RescaleSlope=1, RescaleIntercept=-1024, RescaleType="HU")
+    ds.SharedFunctionalGroupsSequence = [item(PixelValueTransformationSequence=[rescale])]
+    ds.PerFrameFunctionalGroupsSequence = [
+        item(FrameVOILUTSequence=[item(WindowCenter=centre, WindowWidth=width)])
+        for centre, width in ((40, 401), (300, 1001), (-100, 303))
+    ]
+    return ds
+
+
 def compressed(ds, syntax, **options):
     ds.compress(UID(PREFIX + syntax), generate_instance_uid=False, **options)
     return ds
@@ -264,6 +294,7 @@ def cases():
     yield "ybr-full", with_pixels(dataset(modality="US"), rgb(), 8, 8, kind="YBR_FULL")
     yield "ybr-full-422", ybr_422()
     yield "frames", with_pixels(dataset(modality="MR"), np.stack([scene(0, 900 * n) for n in (1, 2, 3, 4)]), 12, 16)
+    yield "frames-enhanced", enhanced()
     yield "rle", compressed(ct(), ".5")
     yield "rle-8", compressed(with_pixels(dataset(), scene(0, 255), 8, 8), ".5")
     yield "rle-rgb", compressed(with_pixels(dataset(modality="SC"), rgb(), 8, 8, kind="RGB"), ".5")

@@ -2,6 +2,7 @@
 scipy. Run from this folder: python make_tables.py (needs pyarrow, pillow, numpy, scipy).
 """
 import csv
+import io
 import json
 import pathlib
 
@@ -58,6 +59,24 @@ table = pa.table(
 pq.write_table(table, here / "rows.parquet", row_group_size=5)
 image = pa.array([{"bytes": b"\x89PNG", "path": "a.png"}], pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 pq.write_table(pa.table({"image": image, "question": ["?"], "answer": ["yes"]}), here / "embedded.parquet")
+
+# Images within the table, in two files of a split, as Hugging Face stores a data set; one image twice.
+hf = here / "hf"
+hf.mkdir(exist_ok=True)
+
+
+def png(shade):
+    buffer = io.BytesIO()
+    Image.new("L", (12, 8), shade).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+for file, shades in {"train-00000-of-00002": [10, 20], "train-00001-of-00002": [10], "test-00000-of-00001": [30]}.items():
+    column = pa.array([{"bytes": png(s), "path": None} for s in shades], kind)
+    asked = [f"How bright is {s}?" for s in shades]
+    table = pa.table({"image": column, "question": asked, "answer": [str(s) for s in shades], "n": pa.array(shades, pa.int64())})
+    pq.write_table(table, hf / f"{file}.parquet")
 
 hashes = {}
 for path in sorted(images.iterdir())[::40]:

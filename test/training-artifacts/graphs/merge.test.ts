@@ -1,8 +1,10 @@
 /** @file Merged runs answer like the runs they come from, by graphs without an extra node. */
+import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { UserError } from '../../../graph-builder/errors.js';
+import { lossGraph } from '../../../graph-builder/models/miss.js';
 import { float32, floats } from '../../../runtime/core/session.js';
 import { openGraph } from '../../../runtime/node/inference.js';
 import {
@@ -14,7 +16,9 @@ import {
 import { emitVariant } from '../../../training-artifacts/graphs/emit.js';
 import { readManifest } from '../../../training-artifacts/graphs/manifest.js';
 import { mergeRun } from '../../../training-artifacts/graphs/merge.js';
+import { exportWeights } from '../../../training-artifacts/weights/export-weights.js';
 import { fromHalf, toHalf } from '../../../training-artifacts/weights/half.js';
+import { hfBlipName } from '../../../training-artifacts/weights/layouts/hf-blip.js';
 import {
   float32Tensor,
   withSafetensors,
@@ -126,11 +130,37 @@ describe('merged weights in float16', () => {
   });
 });
 
-test('a prefix cannot be merged, and nothing is written', () => {
+test('`ort-weights export` writes the merged weights under both layouts', async () => {
+  const run = trainedRun('lora-r2', 'T/P/P');
+  const folder = temporaryFolder();
+  mergeRun(run, join(folder, 'merged'));
+  const options = { source: run, dtype: 'float32', checkpoint: 'auto' } as const;
+  const miss = join(folder, 'miss.safetensors');
+  await exportWeights({ ...options, layout: 'miss', out: miss });
+  const hf = await exportWeights({ ...options, layout: 'hf-blip', out: join(folder, 'hf') });
+  expect(hf.normalisation).toBe(readManifest(run).image.normalisation);
+  const hashesOf = (file: string, nameOf = (name: string) => name) =>
+    withSafetensors(file, (f) =>
+      [...lossGraph(readManifest(run).config).parameters].map(({ name }) =>
+        createHash('sha256')
+          .update(f.bytes(nameOf(name)))
+          .digest('hex'),
+      ),
+    );
+  const merged = hashesOf(join(folder, 'merged', 'model.safetensors'));
+  expect(hashesOf(miss)).toEqual(merged);
+  expect(hashesOf(hf.files[0]!, hfBlipName)).toEqual(merged);
+});
+
+test('a prefix cannot be merged, and nothing is written', async () => {
   const run = trainedRun('prefix-n4', 'F/P/P');
   expect(() => mergeRun(run, `${run}-merged`)).toThrow(UserError);
   expect(() => mergeRun(run, `${run}-merged`)).toThrow(
     /prefix cannot be merged.*\n.*text_encoder\n.*served as it is/,
   );
   expect(existsSync(`${run}-merged`)).toBe(false);
+  const out = `${run}.safetensors`;
+  const exported = exportWeights({ source: run, layout: 'miss', out, dtype: 'float32', checkpoint: 'auto' });
+  await expect(exported).rejects.toThrow(/prefix cannot be merged/);
+  expect(existsSync(out)).toBe(false);
 });

@@ -13,7 +13,7 @@ import { tiny } from './importing.js';
 import { path } from './support.js';
 
 const full = process.env.MILE_ORT_TEST === 'full';
-const RUNS = full ? 40_000 : 2100;
+const RUNS = full ? 20_000 : 2100;
 /** of one file, processor time: most take 3 ms, a collection of garbage may fall into any */
 const MOST_MS = 2000;
 

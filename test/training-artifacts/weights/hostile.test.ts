@@ -1,13 +1,5 @@
 /** @file Files that want to run code, fill the memory or read elsewhere: each gives one clear error. */
-import {
-  closeSync,
-  existsSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { zipSync } from 'fflate';
 import onnxProto from 'onnx-proto';
@@ -202,9 +194,7 @@ test.each([
 function sparse(name: string, start: string, size: number): string {
   const target = path(name);
   writeFileSync(target, latin1(start));
-  const fd = openSync(target, 'r+');
-  ftruncateSync(fd, size);
-  closeSync(fd);
+  truncateSync(target, size);
   return target;
 }
 
@@ -222,6 +212,17 @@ test('sizes of a gigabyte are refused before they are read', async () => {
   expect(await refusal(sparse('zeros.pth', '\x80\x02', GB))).toMatch(/unknown operation 0x0/);
   expect(await refusal(sparse('zip.pth', 'PK\x03\x04', GB))).toMatch(/zip file is damaged/);
   expect(process.memoryUsage().rss - before).toBeLessThan(200 * 2 ** 20);
+});
+
+test('a manifest or configuration of a gigabyte is refused before it is read', async () => {
+  const own = temporaryFolder();
+  for (const name of ['manifest.json', 'adapter_config.json']) {
+    const run = join(own, name.slice(0, 5));
+    mkdirSync(run);
+    writeFileSync(join(run, name), '{"format":');
+    truncateSync(join(run, name), 2 ** 30);
+    await expect(inspectWeights(run)).rejects.toThrow(/1073741824 bytes of JSON, more than/);
+  }
 });
 
 test.each([

@@ -1,15 +1,23 @@
 /** @file Imported weights give the answers that transformers gives with them. */
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { GraphBuilder } from '../../../graph-builder/ir/builder.js';
 import { verify } from '../../../graph-builder/ir/graph.js';
 import { imageEncoderGraph, logitsGraph, textOnlyGraph } from '../../../graph-builder/models/miss.js';
 import { logits as headLogits } from '../../../graph-builder/models/text-decoder.js';
 import { float32, floats, type Tensor } from '../../../runtime/core/session.js';
+import { writeJson } from '../../../training-artifacts/files.js';
 import { resizeGrid } from '../../../training-artifacts/weights/bicubic.js';
+import { checkVocabulary } from '../../../training-artifacts/weights/companions.js';
 import { initialValues } from '../../../training-artifacts/weights/initialise.js';
-import { withSafetensors } from '../../../training-artifacts/weights/safetensors-file.js';
-import { maxDifference, openGraph, readTensors } from '../../support/golden.js';
+import {
+  float32Tensor,
+  withSafetensors,
+  writeSafetensors,
+} from '../../../training-artifacts/weights/safetensors-file.js';
+import { maxDifference, openGraph, oracle, readTensors } from '../../support/golden.js';
 import { importInto, ownImages, textFeeds, tiny } from './importing.js';
+import { path } from './support.js';
 
 const TOLERANCE = 1e-4;
 const blip = readTensors('weights/blip-expected.safetensors');
@@ -201,4 +209,101 @@ test.each([
   ],
 ] as const)('%j with %j is refused in one clear error', async (sources, options, message) => {
   await expect(importInto(sources, options)).rejects.toThrow(message);
+});
+
+/** A copy of a golden file whose tensors have other names or are cut in parts. */
+function rewritten(
+  name: string,
+  change: (key: string, values: Float32Array, shape: readonly number[]) => Renamed[],
+) {
+  const file = path(`rewritten-${name.replaceAll('/', '-')}`);
+  withSafetensors(name.startsWith('/') ? name : oracle(`weights/${name}`), (f) => {
+    const tensors = [...f.header.tensors].flatMap(([key, { shape }]) => change(key, f.float32(key), shape));
+    writeSafetensors(
+      file,
+      new Map(tensors.map(([key, values, shape]) => [key, float32Tensor(shape, values)])),
+    );
+  });
+  return file;
+}
+type Renamed = readonly [key: string, values: Float32Array, shape: readonly number[]];
+
+const bytesOf = (file: string, name: string) => withSafetensors(file, (f) => f.float32(name));
+
+test('gamma and beta of 2018, and wrappers of trainers, are the same BERT', async () => {
+  const old = rewritten('bert/model.safetensors', (key, values, shape) => [
+    [
+      `state_dict.module.${key.replace(/LayerNorm\.weight$/, 'LayerNorm.gamma').replace(/LayerNorm\.bias$/, 'LayerNorm.beta')}`,
+      values,
+      shape,
+    ],
+  ]);
+  const [a, b] = [await importInto(['bert']), await importInto([old])];
+  expect(b.plan.sources[0]!.layout).toBe('HF BERT, under state_dict.module');
+  expect(b.plan.left.length).toBe(a.plan.left.length);
+  for (const { name } of a.plan.tensors) expect(bytesOf(b.out, name), name).toEqual(bytesOf(a.out, name));
+});
+
+test('a timm ViT with separate query, key and value is the fused one', async () => {
+  const fused = await importInto(['timm-vit.npz'], { config: vitConfig, normalisation: 'half' });
+  const separate = rewritten(fused.out, (key, values, shape) => {
+    if (!key.startsWith('visual_encoder.')) return [];
+    const name = key.slice('visual_encoder.'.length);
+    if (!name.includes('.qkv.')) return [[name, values, shape]];
+    const third = values.length / 3;
+    return ['q', 'k', 'v'].map(
+      (part, i): Renamed => [
+        name.replace('.qkv.', `.${part}.`),
+        values.slice(i * third, (i + 1) * third),
+        [shape[0]! / 3, ...shape.slice(1)],
+      ],
+    );
+  });
+  const again = await importInto([separate], { config: vitConfig, normalisation: 'half' });
+  const name = 'visual_encoder.blocks.0.attn.qkv.weight';
+  expect(again.plan.tensors.find((t) => t.name === name)!.from.length).toBe(3);
+  expect(bytesOf(again.out, name)).toEqual(bytesOf(fused.out, name));
+});
+
+test('a second copy of a tied weight that differs is not taken for one', async () => {
+  const untied = rewritten('blip/model.safetensors', (key, values, shape) => {
+    const own: Renamed = [key, values, shape];
+    if (key !== 'text_decoder.bert.embeddings.word_embeddings.weight') return [own];
+    return [own, ['text_decoder.cls.predictions.decoder.weight', values.map((v) => v + 1), shape]];
+  });
+  await expect(importInto([untied], { strict: true })).rejects.toThrow(/1 are unused.*decoder\.weight/);
+});
+
+test('what lies beside the weights is heeded', async () => {
+  const beside = (folder: string, files: Readonly<Record<string, unknown>>) => {
+    mkdirSync(path(folder));
+    copyFileSync(oracle('weights/vit/model-00001-of-00002.safetensors'), path(`${folder}/a.safetensors`));
+    for (const [name, value] of Object.entries(files)) writeJson(path(`${folder}/${name}`), value);
+    return importInto([path(`${folder}/a.safetensors`)], { config: vitConfig });
+  };
+  const processor = { image_mean: [0.5, 0.5, 0.5], image_std: [0.5, 0.5, 0.5] };
+  const config = {
+    model_type: 'vit',
+    num_attention_heads: 2,
+    layer_norm_eps: 1e-12,
+    hidden_act: 'quick_gelu',
+  };
+  const { plan } = await beside('said', { 'preprocessor_config.json': processor, 'config.json': config });
+  expect(plan.normalisation).toBe('half');
+  expect(plan.notes).toEqual([
+    'layer norms of the vision model add 1e-12 to the variance, this model 0.000001',
+    'the vision model was trained with quick_gelu, this model computes gelu',
+  ]);
+  await expect(beside('heads', { 'config.json': { ...config, num_attention_heads: 4 } })).rejects.toThrow(
+    /the vision model has 4 attention heads, the preset 2.*--vision-heads 4/s,
+  );
+});
+
+test('another vocabulary of the same size is noticed', async () => {
+  mkdirSync(path('words'));
+  writeFileSync(path('words/vocab.txt'), '[PAD]\n[unused0]\nother\n');
+  expect(() => checkVocabulary(path('words/x.bin'))).toThrow(
+    /id 2 is 'other', here it is '\[unused1\]': another vocabulary/,
+  );
+  checkVocabulary(oracle('weights/bert/model.safetensors')); // no vocab.txt there
 });

@@ -21,6 +21,10 @@ const options = (y: Argv) =>
       describe: 'images on the sheet; a few of them are printed',
     })
     .option('seed', { type: 'number', default: 0, describe: 'which samples are drawn' })
+    .option('export-images', {
+      type: 'string',
+      describe: 'write images out of Parquet files into this folder, with a table; nothing else is done',
+    })
     .option('save', {
       type: 'boolean',
       default: false,
@@ -31,6 +35,7 @@ const options = (y: Argv) =>
       '$0 inspect Slake1.0 --contact-sheet slake.html',
       'SLAKE as published, with a sheet of its images',
     )
+    .example('$0 inspect pathvqa/data --export-images pathvqa-files', 'Parquet of Hugging Face into files')
     .example('$0 inspect table.csv --image-col file --answer-col label --save', 'a table of your own');
 
 const percent = (share: number) => (Number.isFinite(share) ? `${(100 * share).toFixed(1)}%` : '-');
@@ -73,8 +78,8 @@ export function sizesOf({ images, unreadable }: ImageFacts) {
 }
 
 function majorityLine({ majority }: Summary): string {
-  const { yesNoAnswer, yesNo, anyAnswer, all } = majority;
-  return `without looking: always '${yesNoAnswer}' scores ${percent(yesNo)} of the yes/no test questions, always '${anyAnswer}' ${percent(all)} of all`;
+  const { on, yesNoAnswer, yesNo, anyAnswer, all } = majority;
+  return `without looking: always '${yesNoAnswer}' scores ${percent(yesNo)} of the yes/no questions in ${on}, always '${anyAnswer}' ${percent(all)} of all`;
 }
 
 function print(opened: Opened, summary: Summary, lines: readonly string[]): void {
@@ -85,6 +90,16 @@ function print(opened: Opened, summary: Summary, lines: readonly string[]): void
   if (summary.inNoPart > 0) console.log(`${formatCount(summary.inNoPart)} questions are in no part`);
   console.log();
   for (const line of lines) console.log(line);
+}
+
+async function writeImages(data: string, folder: string, json: boolean): Promise<void> {
+  const { exportImages } = await import('../../export-images.js');
+  const { rows, images } = await exportImages(data, folder);
+  if (json) console.log(JSON.stringify({ folder, rows, images }));
+  else
+    console.log(
+      `${folder}: ${formatCount(rows)} rows, ${formatCount(images)} images\nnext: ort-data inspect ${folder}`,
+    );
 }
 
 /** `ort-data inspect`. */
@@ -102,6 +117,7 @@ export const inspect = subcommand(
       const { readImageFacts } = await import('../../image-facts.js');
       const samples = checkCount(flags.samples, '--samples');
       const limits = limitsOf(flags);
+      if (flags.exportImages !== undefined) return writeImages(flags.data, flags.exportImages, flags.json);
       if (flags.contactSheet) checkSheetName(flags.contactSheet);
       const opened = await openData(flags);
       const { dataset, parts } = opened;

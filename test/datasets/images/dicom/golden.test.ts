@@ -33,10 +33,13 @@ test.each(names)('%s looks as pydicom shows it', async (name) => {
   expect(await difference(name, 'first', `${name}.png`)).toBeLessThanOrEqual(isLossy(name) ? 1 : 0);
 });
 
-test.each(['frames', 'jpeg2000-frames'])('%s: the frame that is asked for', async (name) => {
-  const bytes = readFileSync(join(folder, `${name}.dcm`));
-  const { frames } = await decodeDicom(bytes, name);
-  expect(await difference(name, 'middle', `${name}.middle.png`)).toBe(0);
-  expect(await difference(name, frames, `${name}.last.png`)).toBe(0);
-  await expect(decodeDicom(bytes, name, { frame: frames + 1 })).rejects.toThrow(`choose 1 to ${frames}`);
-});
+test.each(['frames', 'frames-enhanced', 'jpeg2000-frames'])(
+  '%s: the frame that is asked for',
+  async (name) => {
+    const bytes = readFileSync(join(folder, `${name}.dcm`));
+    const { frames } = await decodeDicom(bytes, name);
+    expect(await difference(name, 'middle', `${name}.middle.png`)).toBe(0);
+    expect(await difference(name, frames, `${name}.last.png`)).toBe(0);
+    await expect(decodeDicom(bytes, name, { frame: frames + 1 })).rejects.toThrow(`choose 1 to ${frames}`);
+  },
+);
