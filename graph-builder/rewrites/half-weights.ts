@@ -6,8 +6,8 @@ import { rewriteNodes } from './rewrite-nodes.js';
 
 const isHalf = (v: Value | undefined): v is Parameter => isParameter(v) && v.dtype === 'float16';
 
-function withCasts(g: GraphBuilder, node: Node): readonly Value[] {
-  if (node.op === 'Gather') {
+function withCasts(g: GraphBuilder, node: Node, tables: 'rows' | 'whole'): readonly Value[] {
+  if (node.op === 'Gather' && tables === 'rows') {
     // the rows that are asked for, not the whole table
     const [table, indices] = node.inputs as readonly [Value, Value];
     return [g.cast(g.op('Gather', [table, indices], node.attrs as Node<'Gather'>['attrs']), 'float32')];
@@ -22,10 +22,18 @@ function withCasts(g: GraphBuilder, node: Node): readonly Value[] {
  *   y = x·Wᵀ   →   y = x·float32(W)ᵀ
  *
  * Everything is computed in float32, on any provider. ONNX Runtime folds the casts when it loads the graph: the file
- * is half as large, memory is not (but for tables that are read by row), and weights are copied, not mapped.
+ * is half as large, memory is not, and weights are copied, not mapped. Of tables that are read by row, `rows` casts
+ * those that are asked for, which saves memory on the CPU; `whole` casts the table when the graph is loaded, since
+ * many WebGPU devices read no float16.
  */
-export function halfWeights(graph: Graph, stored: (p: Parameter) => boolean): Graph {
+export function halfWeights(
+  graph: Graph,
+  stored: (p: Parameter) => boolean,
+  tables: 'rows' | 'whole' = 'rows',
+): Graph {
   const half = replaceParameters(graph, (p) => (!p.trainable && stored(p) ? { ...p, dtype: 'float16' } : p));
   if (!half.parameters.some(isHalf)) return graph;
-  return rewriteNodes(half, (node, { g }) => (node.inputs.some(isHalf) ? withCasts(g, node) : undefined));
+  return rewriteNodes(half, (node, { g }) =>
+    node.inputs.some(isHalf) ? withCasts(g, node, tables) : undefined,
+  );
 }

@@ -17,6 +17,8 @@ export interface Comparison {
   readonly mcnemar: McNemar;
   /** questions that get another answer, right or wrong */
   readonly changed: number;
+  /** for all questions, from opening the run on */
+  readonly seconds: { readonly before: number; readonly after: number };
 }
 
 /** Scores both; `checkpoint` is of the first. Predictions are written into both runs. */
@@ -37,5 +39,6 @@ export async function compareRuns(
     difference: pairedDifference(b.correct, a.correct),
     mcnemar: mcnemar(a.correct, b.correct),
     changed: b.rows.filter(({ prediction }, i) => prediction !== a.rows[i]!.prediction).length,
+    seconds: { before: a.evaluation.seconds, after: b.evaluation.seconds },
   };
 }

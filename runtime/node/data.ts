@@ -74,7 +74,7 @@ export interface Tokenised {
 
 export function tokenise(
   questions: readonly Question[],
-  { text }: Manifest,
+  { text }: { readonly text: Pick<Manifest['text'], 'maxQuestionTokens' | 'maxAnswerTokens'> },
   tokenizer: VqaTokenizer = loadTokenizer(),
 ): Tokenised {
   const truncated = { questions: 0, answers: 0, wordings: 0 };

@@ -9,6 +9,7 @@ import {
   readManifest,
   weightsPath,
 } from '../../training-artifacts/graphs/manifest.js';
+import { weightFiles } from '../../training-artifacts/graphs/weight-files.js';
 import { Answerer, type InferenceSessions } from '../core/answerer.js';
 import { servedFeeds } from '../core/served-feeds.js';
 import { type Feeds, float32, type Session } from '../core/session.js';
@@ -55,9 +56,14 @@ export interface OpenedRun {
   fingerprint(): string;
 }
 
-function fingerprintOf({ weights, variant, config, image, text }: Manifest, values: Values): string {
+function fingerprintOf(manifest: Manifest, values: Values): string {
+  const { weights, variant, config, image, text, frozenCompute } = manifest;
+  // 8-bit products give other answers
+  const { form, modules, skipped = [] } = frozenCompute ?? {};
+  const compute = form ? [form, modules, skipped.map(({ name }) => name)] : [];
+  const files = weightFiles(weights).map(({ sha256 }) => sha256);
   const hash = createHash('sha256').update(
-    JSON.stringify([weights.sha256, variant.modules, config, image, text]),
+    JSON.stringify([...files, variant.modules, config, image, text, ...compute]),
   );
   for (const [name, { value }] of values) hash.update(name).update(value);
   return hash.digest('hex');

@@ -13,6 +13,9 @@ export interface StoredWeight extends ExternalTensor {
   readonly dtype: StoredType;
 }
 
+/** A weight of any type, e.g. an 8-bit copy. */
+export type LocatedWeight = ExternalTensor & { readonly dtype?: StoredType };
+
 /** By reference name. */
 export type StoredWeights = ReadonlyMap<string, StoredWeight>;
 
@@ -30,7 +33,7 @@ export const storedWeights = (location: string, { tensors }: SafetensorsHeader):
 export const modelBytes = (
   graph: Graph,
   name: string,
-  weights: StoredWeights,
+  weights: ReadonlyMap<string, LocatedWeight>,
   options: Pick<WriteOptions, 'defaults'> = {},
 ): Uint8Array =>
   writeOnnx(

@@ -71,6 +71,16 @@ export const buildOptions = <T>(y: Argv<T>) =>
       describe:
         'of the matrix products while training; float16 and bfloat16 are for GPUs, master weights stay float32; default float32',
     })
+    .option('frozen-compute', {
+      type: 'string',
+      describe:
+        'float32 (default), int8, int8-weight-only, or with modules, e.g. int8:visual_encoder,text_encoder: products with frozen weights in 8 bits, forward and backward; adapters, trained weights and the vocabulary head stay float32. int8 is for the CPU (faster, least memory), int8-weight-only for WebGPU (less memory)',
+    })
+    .option('int8-skip', {
+      type: 'string',
+      describe:
+        'with int8: layers left in float32. auto (default): the few that 8 bits hurt most, measured on training questions; none; or globs of weight names',
+    })
     .option('reference-dropout', {
       type: 'boolean',
       describe: 'dropout in frozen modules, too, as the reference leaves them in training mode',

@@ -78,6 +78,8 @@ const BUILD_FLAGS = [
   'reference-dropout',
   'recompute',
   'precision',
+  'frozen-compute',
+  'int8-skip',
   'weights',
   'max-question-tokens',
 ] as const;
@@ -110,7 +112,9 @@ async function chooseRun(flags: Flags): Promise<ChosenRun> {
   const run = runPath(options, flags);
   const build = async (mode: RecomputeMode | undefined, again: boolean) => {
     const { emitVariant } = await import('../../../training-artifacts/graphs/emit.js');
-    emitVariant({ ...options, ...(mode && { recompute: mode }) }, run, flags.overwrite || again);
+    const { withFrozenCompute } = await import('../frozen-compute-options.js');
+    const chosen = await withFrozenCompute(options, flags.frozenCompute, flags.int8Skip);
+    emitVariant({ ...chosen, ...(mode && { recompute: mode }) }, run, flags.overwrite || again);
   };
   return { run, build };
 }

@@ -2,6 +2,7 @@
 import type { AddCommand } from './main.js';
 import { exportCommand } from './weights/export.js';
 import { exportAdapterCommand } from './weights/export-adapter.js';
+import { exportWebCommand } from './weights/export-web.js';
 import { importCommand } from './weights/import.js';
 import { inspectCommand } from './weights/inspect.js';
 
@@ -12,4 +13,5 @@ export const ortWeights: readonly AddCommand[] = [
   importCommand,
   inspectCommand,
   exportCommand,
+  exportWebCommand,
 ];

@@ -51,7 +51,8 @@ export class FrozenInputs {
   ): Promise<FrozenInputs> {
     const role = cutRoles[level].frozen;
     const { normalisation } = manifest.image;
-    const group = [manifest.graphs[role]!.sha256, manifest.weights.sha256, normalisation];
+    const { sha256, int8 } = manifest.weights;
+    const group = [manifest.graphs[role]!.sha256, sha256, normalisation, ...(int8 ? [int8.sha256] : [])];
     const store = new FileFeatureStore(group, cacheGb * GB);
     const session = await openGraph(run, manifest, role, threads ?? undefined);
     const features = new FrozenFeatures(session, store, manifest.cuts[level]!.features);

@@ -105,6 +105,14 @@ function limits({ text, config }: Manifest, { split }: RunFacts['options'], data
 
 const intendedUse = `Research on tuning methods for visual question answering. Out of scope: any use for patients, any deployed use.\n\n${NOTICE}`;
 
+/** What computes with frozen weights, where that is not float32. */
+const computeRows = ({ frozenCompute: compute }: Manifest): [string, Cell][] => {
+  if (!compute) return [];
+  const { form, modules, skipped } = compute;
+  const kept = skipped.length > 0 ? `, in float32: ${skipped.map(({ name }) => name).join(', ')}` : '';
+  return [['frozen products', `8 bits, ${form}, in ${modules.join(', ')}${kept}`]];
+};
+
 const weightRows = ({ source, sha256 }: Manifest['weights']): [string, Cell][] => [
   ['source', source],
   ['sha256', sha256],
@@ -121,7 +129,7 @@ async function answeringCard(run: RunFacts, manifest: Manifest, end: Ending): Pr
     `# ${manifest.variant.name} ${placement} on ${data.name}`,
     `**${NOTICE}**`,
     `A ${manifest.preset} model (MISS: image encoder, joint text encoder, text decoder), tuned with MILE-ORT. ${ending(run, end)}`,
-    section('Base weights', facts(weightRows(manifest.weights))),
+    section('Base weights', facts([...weightRows(manifest.weights), ...computeRows(manifest)])),
     section(
       'Data',
       facts([
