@@ -10,6 +10,7 @@ import type { GraphRole, Manifest } from '../../training-artifacts/graphs/manife
 import { Answerer, type InferenceSessions } from '../core/answerer.js';
 import { NOTICE } from '../core/notice.js';
 import { predict } from '../core/predict.js';
+import { OWN } from '../core/served-runs.js';
 import type { Feeds, Session } from '../core/session.js';
 import { type Choice, chooseDevice } from './choose-device.js';
 import { decodeImage } from './decode-image.js';
@@ -25,6 +26,7 @@ import {
   readTokenizer,
   readTrained,
   servingFeeds,
+  weightsFile,
 } from './read-run.js';
 import { httpSource, type RunSource } from './run-source.js';
 import { sharedSession } from './session-pool.js';
@@ -66,9 +68,6 @@ export interface Answer {
   /** to be shown beside the answer */
   readonly notice: string;
 }
-
-/** The name of the adapter that a run itself holds. */
-export const OWN = 'run';
 
 const roles = {
   imageEncoder: 'imageEncoder',
@@ -244,7 +243,7 @@ export async function loadModel(source: string | URL | RunSource, options: LoadO
   const manifest = await readManifest(from);
   const tokenizer = await readTokenizer(from);
   const { onProgress, onNote } = options;
-  const weights = await from.large(manifest.weights.file, {
+  const weights = await from.large(weightsFile(manifest), {
     sha256: manifest.weights.sha256,
     onProgress: onProgress && ((done, total) => onProgress({ stage: 'download', done, total })),
     onNote,

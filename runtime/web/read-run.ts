@@ -36,6 +36,10 @@ export async function readManifest(source: RunSource): Promise<Manifest> {
   );
 }
 
+/** The base weights relative to the run; a folder of another machine is none that a server could give. */
+export const weightsFile = ({ weights: { file, folder } }: Manifest): string =>
+  folder.startsWith('..') ? `${folder}/${file}` : file;
+
 export const readTokenizer = async (source: RunSource): Promise<VqaTokenizer> =>
   createTokenizer((await readJson(source, 'tokenizer.json')) as object);
 

@@ -78,7 +78,7 @@ export function filesSource(files: Iterable<File>): RunSource {
       return found && new Uint8Array(await found.arrayBuffer());
     },
     async large(file) {
-      const found = byPath.get(file);
+      const found = byPath.get(file) ?? list.find(({ name }) => name === file.split('/').at(-1));
       if (found) return found;
       throw new FileError(
         'the base weights are not among the chosen files',

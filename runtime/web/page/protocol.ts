@@ -1,0 +1,39 @@
+/** @file What the page asks of its worker. Arguments and results are cloned. */
+import type { ServedRun } from '../../core/served-runs.js';
+import type { Choice } from '../choose-device.js';
+import type { Answer, Note, Progress } from '../model.js';
+
+export type Events = (event: Progress | { readonly stage: 'note'; readonly note: Note }) => void;
+
+export interface Opened {
+  readonly run: string;
+  readonly choice: Choice;
+  readonly adapters: readonly string[];
+}
+
+/** An image that the worker holds. */
+export interface HeldImage {
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface Question {
+  readonly run: string;
+  readonly adapter: string;
+  readonly imageId: number;
+  readonly question: string;
+}
+
+export interface PageWorker {
+  /** `base`: folder URL of the page; `device`: what its address asks for */
+  start(base: string, device: string | null): Promise<Choice>;
+  /** Whether a run's weights are in the browser's storage. */
+  isKept(sha256: string): Promise<boolean>;
+  open(run: ServedRun, events: Events): Promise<Opened>;
+  /** Decodes an image and holds it under a number. */
+  hold(imageId: number, file: Blob): Promise<HeldImage>;
+  drop(imageId: number): Promise<void>;
+  ask(question: Question): Promise<Answer>;
+  /** Loads an adapter folder under a name, for a run that is open. */
+  loadAdapter(run: string, name: string, files: readonly File[]): Promise<Opened>;
+}
