@@ -171,6 +171,18 @@ export class Model {
     this.adapters.set(name, servingFeeds(tensors, variant, this.manifest.config.textHeads));
   }
 
+  /** Answers with tensors of a training, without naming them. Call it in turn. */
+  withTensors<T>(tensors: NamedTensors, work: (answerer: Answerer) => Promise<T>): Promise<T> {
+    const { variant, config } = this.manifest;
+    const feeds = servingFeeds(tensors, variant, config.textHeads);
+    return this.onDevice((sessions) => work(new Answerer(sessions, config, feeds)));
+  }
+
+  /** What the run was trained to, by reference name. */
+  trained(): Promise<NamedTensors> {
+    return readTrained(this.source, this.manifest, this.weights);
+  }
+
   /** Opens a graph of the run on the device. The caller releases it. */
   openGraph(role: GraphRole): Promise<Session> {
     const { source, manifest } = this;
@@ -249,7 +261,7 @@ export async function loadModel(source: string | URL | RunSource, options: LoadO
     onNote,
   });
   const model = new Model(from, manifest, tokenizer, weights, choice, options);
-  model.setAdapter(OWN, await readTrained(from, manifest, weights));
+  model.setAdapter(OWN, await model.trained());
   await model.open();
   return model;
 }

@@ -12,7 +12,6 @@ import {
   isOpen,
   keyOf,
   type Language,
-  labelOf,
   runOf,
   state,
   text,
@@ -107,7 +106,7 @@ export async function ask(): Promise<void> {
       await load(model);
       change({ busy: { stage: 'answer', done: answers.length, total: models.length } });
       const answer = await worker.ask({ ...model, imageId: image.id, question });
-      answers.push({ ...answer, by: labelOf(model) });
+      answers.push({ ...answer, by: model });
     }
     change({ busy: undefined, history: [{ image, question, answers }, ...state.history] });
   });

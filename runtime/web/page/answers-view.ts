@@ -2,7 +2,7 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { clearHistory } from './actions.js';
 import { percent, seconds } from './format.js';
-import { type Entry, state, text } from './state.js';
+import { type Entry, labelOf, state, text } from './state.js';
 
 type Given = Entry['answers'][number];
 
@@ -20,7 +20,7 @@ function answerCard({ answer, probability, beams, device, milliseconds, by }: Gi
   const name = device === 'webgpu' ? t.webgpu : 'WebAssembly';
   return html`
     <article class="answer">
-      <p class="by quiet">${by}</p>
+      <p class="by quiet">${labelOf(by)}</p>
       <p class="big" lang="en">${answer || t.nothing}</p>
       <dl class="facts">
         <div><dt>${t.probability}</dt><dd class="probability">${percent(probability, state.language)}</dd></div>
@@ -63,7 +63,7 @@ const row = ({ image, question, answers }: Entry) => html`
         ({ answer, probability, by }) => html`
           <p>
             <strong lang="en">${answer || text().nothing}</strong>
-            <span class="quiet">${percent(probability, state.language)} · ${by}</span>
+            <span class="quiet">${percent(probability, state.language)} · ${labelOf(by)}</span>
           </p>
         `,
       )}

@@ -1,7 +1,9 @@
 /** @file Starts the page. */
 import { render } from 'lit';
 import { showImage, start } from './actions.js';
+import { drawChart } from './loss-chart.js';
 import { change, onChange, state } from './state.js';
+import { findKept } from './tune-actions.js';
 import { pageView } from './view.js';
 
 const root = document.querySelector<HTMLElement>('#page')!;
@@ -14,6 +16,7 @@ onChange(() => {
   queueMicrotask(() => {
     isDue = false;
     render(pageView(), root);
+    drawChart(document.querySelector('#loss-chart') ?? undefined);
   });
 });
 
@@ -40,4 +43,5 @@ document.addEventListener('drop', (event) => {
 root.replaceChildren();
 document.documentElement.lang = state.language;
 change({});
-void start();
+await start();
+await findKept();

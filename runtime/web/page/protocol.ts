@@ -2,6 +2,7 @@
 import type { ServedRun } from '../../core/served-runs.js';
 import type { Choice } from '../choose-device.js';
 import type { Answer, Note, Progress } from '../model.js';
+import type { TuneEvaluation, TuneOptions, TuneStep } from '../training/tuning.js';
 
 export type Events = (event: Progress | { readonly stage: 'note'; readonly note: Note }) => void;
 
@@ -36,4 +37,49 @@ export interface PageWorker {
   ask(question: Question): Promise<Answer>;
   /** Loads an adapter folder under a name, for a run that is open. */
   loadAdapter(run: string, name: string, files: readonly File[]): Promise<Opened>;
+
+  /** A training that the browser keeps. */
+  keptTraining(): Promise<TuneSummary | undefined>;
+  /** Reads table and images; its run is open. */
+  prepareTraining(request: TuneRequest, events: TuneEvents): Promise<TunePlan>;
+  /** Trains until it is paused or over. */
+  train(run: string, events: TuneEvents): Promise<void>;
+  pauseTraining(): Promise<void>;
+  discardTraining(): Promise<void>;
+  adapterZip(run: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** Makes what was trained one of the run's adapters. */
+  useTrained(run: string, name: string): Promise<Opened>;
+}
+
+export type TuneState = 'reading' | 'features' | 'checking' | 'paused' | 'done';
+
+/** not-kept: a reload would lose the training */
+export type TuneEvents = (
+  event:
+    | TuneStep
+    | TuneEvaluation
+    | { readonly type: 'state'; readonly state: TuneState; readonly done: number; readonly total: number }
+    | { readonly type: 'not-kept' },
+) => void;
+
+export interface TuneRequest {
+  readonly run: string;
+  readonly table: File;
+  readonly images: readonly File[];
+  readonly options: TuneOptions;
+}
+
+export interface TunePlan {
+  readonly train: number;
+  readonly validation: number;
+  readonly images: number;
+}
+
+/** A training as the browser keeps it. */
+export interface TuneSummary {
+  readonly run: string;
+  readonly options: TuneOptions;
+  readonly plan: TunePlan;
+  readonly log: readonly (TuneStep | TuneEvaluation)[];
+  readonly isDone: boolean;
 }

@@ -26,7 +26,7 @@ export interface ShownImage {
 export interface Entry {
   readonly image: ShownImage;
   readonly question: string;
-  readonly answers: readonly (Answer & { readonly by: string })[];
+  readonly answers: readonly (Answer & { readonly by: Choosable })[];
 }
 
 export type Busy =

@@ -12,13 +12,9 @@ const names: Record<Language, string> = { en: 'English', de: 'Deutsch' };
 
 const header = () => html`
   <header class="top">
-    <div class="brand">
-      <img src="./icon.svg" alt="" width="36" height="36" />
-      <div>
-        <h1>MILE-ORT</h1>
-        <p>${text().subtitle}</p>
-      </div>
-    </div>
+    <img src="./icon.svg" alt="" width="36" height="36" />
+    <h1>MILE-ORT</h1>
+    <p>${text().subtitle}</p>
     <label class="language">
       <span class="unseen">${text().language}</span>
       <select @change=${(e: Event) => speak((e.target as HTMLSelectElement).value as Language)}>
@@ -147,6 +143,6 @@ const footer = () => html`
 
 export const pageView = (): TemplateResult => html`
   ${header()} ${tabs()}
-  <main>${problemView()} ${state.tab === 'ask' ? askTab() : tuneView()}</main>
+  <main>${problemView()} ${state.tab === 'ask' ? askTab() : html`${tuneView()} ${progressView()}`}</main>
   ${footer()}
 `;

@@ -1,5 +1,5 @@
 /** @file The page's worker: everything that takes time happens here. */
-import { expose } from 'comlink';
+import { expose, transfer } from 'comlink';
 import type { RgbImage } from '../../../datasets/images/resize.js';
 import type { ServedRun } from '../../core/served-runs.js';
 import { type Choice, chooseDevice, parseDevice } from '../choose-device.js';
@@ -9,9 +9,11 @@ import { loadModel, type Model } from '../model.js';
 import { setWasmFolder } from '../ort.js';
 import { filesSource, httpSource } from '../run-source.js';
 import type { Events, Opened, PageWorker, Question } from './protocol.js';
+import { Tuner } from './tuner.js';
 
 let base = '';
 let wanted: ReturnType<typeof parseDevice> = 'auto';
+const tuner = new Tuner();
 const models = new Map<string, Promise<Model>>();
 const images = new Map<number, RgbImage>();
 /** Images at a model's size, by image and size. */
@@ -78,6 +80,20 @@ const worker: PageWorker = {
   async loadAdapter(run, name, files) {
     const model = await modelOf(run);
     await model.loadAdapter(name, filesSource(files));
+    return opened(run, model);
+  },
+  keptTraining: () => tuner.kept(),
+  prepareTraining: async (request, send) => tuner.prepare(await modelOf(request.run), request, send),
+  train: async (run, send) => tuner.run(await modelOf(run), send),
+  pauseTraining: () => tuner.pause(),
+  discardTraining: () => tuner.discard(),
+  async adapterZip(run) {
+    const bytes = tuner.zip(await modelOf(run));
+    return transfer(bytes, [bytes.buffer]);
+  },
+  async useTrained(run, name) {
+    const model = await modelOf(run);
+    tuner.use(model, name);
     return opened(run, model);
   },
 };
