@@ -1,6 +1,5 @@
 /** @file Opens a run for answering. */
 import { dirname, join } from 'node:path';
-import { servedTensors } from '../../graph-builder/variant/variant.js';
 import { type CheckpointName, trainedValues } from '../../training-artifacts/checkpoint/checkpoint.js';
 import {
   type GraphRole,
@@ -10,7 +9,8 @@ import {
   weightsPath,
 } from '../../training-artifacts/graphs/manifest.js';
 import { Answerer, type InferenceSessions } from '../core/answerer.js';
-import { type Feeds, float32, type Session } from '../core/session.js';
+import type { Feeds, Session } from '../core/session.js';
+import { servingFeeds as servedFeeds } from '../core/trained-tensors.js';
 import { openSession } from './ort.js';
 
 type Values = ReadonlyMap<string, { readonly shape: readonly number[]; readonly value: Float32Array }>;
@@ -18,8 +18,7 @@ type Values = ReadonlyMap<string, { readonly shape: readonly number[]; readonly 
 /** Trained tensors as the serving graphs take them, e.g. with alpha/rank folded into lora_B. */
 export function servingFeeds(values: Values, { variant, config }: Manifest): Feeds {
   const tensors = new Map([...values].map(([name, { shape, value }]) => [name, { shape, data: value }]));
-  const served = servedTensors(tensors, variant, config.textHeads);
-  return Object.fromEntries([...served].map(([name, { shape, data }]) => [name, float32(data, shape)]));
+  return servedFeeds(tensors, variant, config.textHeads);
 }
 
 export const openGraph = (

@@ -13,3 +13,7 @@ export {
 } from './model.js';
 export { setWasmFolder, type WebDevice } from './ort.js';
 export { filesSource, httpSource, type RunSource } from './run-source.js';
+export { type TuneOptions, tuneDefaults } from './training/defaults.js';
+export { readTable, type TableRow } from './training/table.js';
+export type { Trained, TrainRequest } from './training/train.js';
+export type { TuneEvent } from './training/tuning.js';

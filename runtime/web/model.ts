@@ -12,24 +12,16 @@ import { NOTICE } from '../core/notice.js';
 import { predict } from '../core/predict.js';
 import { OWN } from '../core/served-runs.js';
 import type { Feeds, Session } from '../core/session.js';
+import { checkTensors, type NamedTensors, servingFeeds } from '../core/trained-tensors.js';
 import { type Choice, chooseDevice } from './choose-device.js';
 import { decodeImage } from './decode-image.js';
 import type { DownloadNote } from './download.js';
 import { inTurn } from './in-turn.js';
 import type { WebDevice } from './ort.js';
-import {
-  checkTensors,
-  type NamedTensors,
-  readAdapter,
-  readGraph,
-  readManifest,
-  readTokenizer,
-  readTrained,
-  servingFeeds,
-  weightsFile,
-} from './read-run.js';
+import { readAdapter, readGraph, readManifest, readTokenizer, readTrained, weightsFile } from './read-run.js';
 import { httpSource, type RunSource } from './run-source.js';
 import { sharedSession } from './session-pool.js';
+import type { Trained, TrainRequest } from './training/train.js';
 
 /** `done` of `total`: bytes of a download, graphs of a compilation. */
 export interface Progress {
@@ -169,6 +161,17 @@ export class Model {
   /** Trained tensors by reference name, as a training gives them; `variant` has their alpha and rank. */
   setAdapter(name: string, tensors: NamedTensors, variant: Variant = this.manifest.variant): void {
     this.adapters.set(name, servingFeeds(tensors, variant, this.manifest.config.textHeads));
+  }
+
+  /**
+   * Fine-tunes on a table of questions and its images; the result becomes the adapter `name`.
+   *
+   * @example const { zip } = await model.train({ table: csvFile, images: imageFiles });
+   * @throws {FileError} for a table that cannot be read; {UserError} for a missing image.
+   */
+  async train(request: TrainRequest): Promise<Trained> {
+    const { train } = await import('./training/train.js'); // pages that only answer do not load it
+    return train(this, request);
   }
 
   /** Answers with tensors of a training, without naming them. Call it in turn. */

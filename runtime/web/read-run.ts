@@ -4,7 +4,7 @@ import { bytesToHex } from '@noble/hashes/utils.js';
 import { createTokenizer, type VqaTokenizer } from '../../datasets/tokenizer.js';
 import { FileError } from '../../graph-builder/errors.js';
 import { type ModuleName, moduleNames } from '../../graph-builder/models/config.js';
-import { servedTensors, type Variant } from '../../graph-builder/variant/variant.js';
+import type { Variant } from '../../graph-builder/variant/variant.js';
 import type { ModuleAdapter } from '../../training-artifacts/adapters/peft-format.js';
 import {
   CONFIG,
@@ -14,11 +14,9 @@ import {
 } from '../../training-artifacts/adapters/peft-modules.js';
 import type { GraphRole, Manifest } from '../../training-artifacts/graphs/manifest.js';
 import { baseTensorOf, startValue } from '../../training-artifacts/weights/initialise.js';
-import { type Feeds, float32 } from '../core/session.js';
+import { checkTensors, type NamedTensor, type NamedTensors } from '../core/trained-tensors.js';
 import { type RunSource, readBytes, readJson } from './run-source.js';
-import { type NamedTensor, SafetensorsBlob } from './safetensors-blob.js';
-
-export type NamedTensors = ReadonlyMap<string, NamedTensor>;
+import { SafetensorsBlob } from './safetensors-blob.js';
 
 /** Files that may hold a run's trained values, the best first. `ort-serve` makes the first of them. */
 const TRAINED = ['trained.safetensors', 'checkpoint/best.safetensors', 'checkpoint/last.safetensors'];
@@ -110,30 +108,4 @@ export async function readAdapter(
     source.name,
     `choose a folder that holds ${moduleNames.join('/, ')}/ with ${CONFIG}`,
   );
-}
-
-/** Ranks are free in the serving graphs: all axes but a lora_'s rank must agree. */
-function sameShape(name: string, a: readonly number[], b: readonly number[]): boolean {
-  const free = /\.lora_A\.weight$/.test(name) ? 0 : /\.lora_B\.weight$/.test(name) ? 1 : -1;
-  return a.length === b.length && a.every((n, axis) => axis === free || n === b[axis]);
-}
-
-/** @throws {FileError} unless the tensors are those that the run's graphs take. */
-export function checkTensors(tensors: NamedTensors, { trainable }: Manifest, file: string): void {
-  const remedy = 'choose an adapter of the same method on the same sites, or open its own run';
-  for (const { name, shape } of trainable) {
-    const found = tensors.get(name);
-    if (!found) throw new FileError(`it has no ${name}`, file, remedy);
-    if (!sameShape(name, shape, found.shape))
-      throw new FileError(`${name} is [${found.shape}], the run needs [${shape}]`, file, remedy);
-  }
-  const known = new Set(trainable.map(({ name }) => name));
-  const foreign = [...tensors.keys()].find((name) => !known.has(name));
-  if (foreign) throw new FileError(`the run has no ${foreign}`, file, remedy);
-}
-
-/** Trained tensors as the serving graphs take them, e.g. with alpha/rank folded into lora_B. */
-export function servingFeeds(tensors: NamedTensors, variant: Variant, textHeads: number): Feeds {
-  const served = servedTensors(tensors, variant, textHeads);
-  return Object.fromEntries([...served].map(([name, { shape, data }]) => [name, float32(data, shape)]));
 }

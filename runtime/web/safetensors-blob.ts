@@ -6,11 +6,7 @@ import {
   parseHeader,
   type SafetensorsHeader,
 } from '../../training-artifacts/weights/safetensors.js';
-
-export interface NamedTensor {
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
-}
+import type { NamedTensor } from '../core/trained-tensors.js';
 
 const slice = async (blob: Blob, from: number, to: number) =>
   new Uint8Array(await blob.slice(from, to).arrayBuffer());

@@ -23,7 +23,7 @@ function answerCard({ answer, probability, beams, device, milliseconds, by }: Gi
       <p class="by quiet">${labelOf(by)}</p>
       <p class="big" lang="en">${answer || t.nothing}</p>
       <dl class="facts">
-        <div><dt>${t.probability}</dt><dd class="probability">${percent(probability, state.language)}</dd></div>
+        <div><dt>${t.probability}</dt><dd class="probability" data-value=${probability}>${percent(probability, state.language)}</dd></div>
       </dl>
       ${
         others.length > 0

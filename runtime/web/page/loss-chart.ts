@@ -24,8 +24,8 @@ function options(width: number): uPlot.Options {
   const t = text().tune;
   const axis = {
     stroke: colour('--quiet'),
-    grid: { stroke: colour('--line') },
-    ticks: { stroke: colour('--line') },
+    grid: { stroke: colour('--line'), width: 1 },
+    ticks: { stroke: colour('--line'), width: 1 },
   };
   return {
     width,
@@ -42,7 +42,7 @@ function options(width: number): uPlot.Options {
         dash: [6, 4],
         spanGaps: true,
         points: { show: true, size: 7 },
-        value: (_, v) => (v === null ? '' : `${Math.round(100 * v)}%`),
+        value: (_, v) => (v === null ? '--' : `${Math.round(100 * v)}%`),
       },
     ],
     axes: [
@@ -52,7 +52,7 @@ function options(width: number): uPlot.Options {
         ...axis,
         side: 1,
         scale: 'share',
-        size: 48,
+        size: 56,
         grid: { show: false },
         values: (_, v) => v.map((x) => `${Math.round(100 * x)}%`),
       },

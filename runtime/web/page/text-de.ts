@@ -75,6 +75,8 @@ export const de: Text = {
     pause: 'Anhalten',
     resume: 'Weiter',
     stop: 'Beenden und löschen',
+    delete: 'Löschen',
+    best: (step) => `bei Schritt ${step}, der bisher beste Stand: Diesen laden Sie herunter`,
     save: 'Adapter herunterladen (.zip)',
     use: 'Für Antworten verwenden',
     used: 'Er antwortet jetzt: siehe Fragen.',

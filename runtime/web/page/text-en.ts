@@ -73,6 +73,8 @@ export const en = {
     pause: 'Pause',
     resume: 'Go on',
     stop: 'Stop and delete',
+    delete: 'Delete it',
+    best: (step: number) => `at step ${step}, the best so far: this is what you download`,
     save: 'Download adapter (.zip)',
     use: 'Use it for answers',
     used: 'It answers now: see Ask.',

@@ -1,5 +1,6 @@
 /** @file Fine-tuning in the tab. */
 import { html, nothing, type TemplateResult } from 'lit';
+import type { TuneEvaluation } from '../training/defaults.js';
 import { duration, percent } from './format.js';
 import { state, text } from './state.js';
 import {
@@ -124,17 +125,24 @@ function buttons(): TemplateResult {
     <div class="row wrap">
       ${isTraining() ? button(t.pause, pauseTraining, true) : nothing}
       ${tune.state === 'paused' ? button(t.resume, continueTraining, true) : nothing}
-      ${hasSteps && !isTraining() ? html`${button(t.save, saveAdapter)} ${button(t.use, useTrained)}` : nothing}
-      ${button(t.stop, stopTraining)}
+      ${hasSteps && !isTraining() ? html`${button(t.save, saveAdapter, tune.state === 'done')} ${button(t.use, useTrained)}` : nothing}
+      ${button(tune.state === 'done' ? t.delete : t.stop, stopTraining)}
     </div>
     ${tune.isUsed ? html`<p role="status">${t.used}</p>` : nothing}
   `;
 }
 
+/** The evaluation whose tensors are kept: the first of the best after step 0, else that of the start. */
+function bestEvaluation(): TuneEvaluation | undefined {
+  const [base, ...later] = [...tune.evaluations].sort((a, b) => a.step - b.step);
+  const highest = Math.max(...later.map((e) => e.accuracy));
+  return later.find((e) => e.accuracy === highest) ?? base;
+}
+
 function training(): TemplateResult {
   const t = text().tune;
   const [first, last] = [tune.steps[0], tune.steps.at(-1)];
-  const best = tune.evaluations.at(-1);
+  const best = bestEvaluation();
   const summary =
     first && last ? `${t.chart}: ${first.tokenLoss.toFixed(2)} → ${last.tokenLoss.toFixed(2)}` : t.chart;
   return html`
@@ -146,7 +154,8 @@ function training(): TemplateResult {
       ${status()} ${buttons()}
       <dl class="figures">
         <div><dt>${t.loss}</dt><dd data-loss>${last ? last.tokenLoss.toFixed(3) : '–'}</dd></div>
-        <div><dt>${t.accuracy}</dt><dd data-accuracy>${best ? percent(best.accuracy, state.language) : '–'}</dd></div>
+        <div><dt>${t.accuracy}</dt><dd data-accuracy>${best ? percent(best.accuracy, state.language) : '–'}</dd>
+          ${best && best.step > 0 ? html`<dd class="quiet note">${t.best(best.step)}</dd>` : nothing}</div>
       </dl>
       <div class="chart" id="loss-chart" role="img" aria-label=${summary}></div>
     </section>

@@ -5,14 +5,15 @@ import type { Model } from '../model.js';
 import { alone } from '../opfs.js';
 import { adapterZip } from '../training/adapter-zip.js';
 import { readTable } from '../training/table.js';
+import { readPlanes } from '../training/train.js';
 import {
+  bestValues,
   firstCheckpoint,
   type TuneCheckpoint,
   type TuneEvaluation,
   type TuneJob,
   type TuneStep,
   Tuning,
-  valuesOf,
 } from '../training/tuning.js';
 import type { TuneEvents, TunePlan, TuneRequest, TuneSummary } from './protocol.js';
 
@@ -32,30 +33,6 @@ const SAVE_EVERY_MS = 15_000;
 const LOCK = 'mile-ort training';
 
 const store = () => createStore('mile-ort-training', 'kept');
-
-/** The rows' images out of the chosen files, at the model's size. */
-async function readPlanes(
-  model: Model,
-  job: Pick<TuneJob, 'rows'>,
-  images: readonly File[],
-  events: TuneEvents,
-): Promise<Map<string, Uint8Array>> {
-  const files = new Map(images.map((file) => [file.name, file]));
-  const wanted = [...new Set(job.rows.map((row) => row.imageId))];
-  const planes = new Map<string, Uint8Array>();
-  for (const id of wanted) {
-    const file = files.get(id);
-    if (!file)
-      throw new UserError(
-        `no image ${id}`,
-        'folder of images',
-        'choose the folder that holds it, or delete its rows',
-      );
-    planes.set(id, await model.planesOf(file));
-    events({ type: 'state', state: 'reading', done: planes.size, total: wanted.length });
-  }
-  return planes;
-}
 
 const planOf = ({ rows, planes }: TuneJob): TunePlan => ({
   train: rows.filter(({ split }) => split === 'train').length,
@@ -89,7 +66,9 @@ export class Tuner {
   async prepare(model: Model, request: TuneRequest, events: TuneEvents): Promise<TunePlan> {
     await this.discard();
     const rows = readTable(await request.table.text(), request.table.name);
-    const planes = await readPlanes(model, { rows }, request.images, events);
+    const planes = await readPlanes(model, rows, request.images, (done, total) =>
+      events({ type: 'state', state: 'reading', done, total }),
+    );
     this.job = { run: request.run, rows, planes, options: request.options };
     this.checkpoint = firstCheckpoint(await model.trained());
     await this.keep(events, () => set('job', this.job, store()));
@@ -125,12 +104,12 @@ export class Tuner {
   }
 
   zip(model: Model): Uint8Array<ArrayBuffer> {
-    return adapterZip(model.manifest, valuesOf(this.checkpoint!));
+    return adapterZip(model.manifest, bestValues(this.checkpoint!));
   }
 
   /** Makes the trained tensors one of the model's adapters. */
   use(model: Model, name: string): void {
-    const values = [...valuesOf(this.checkpoint!)].map(
+    const values = [...bestValues(this.checkpoint!)].map(
       ([key, { shape, data }]) => [key, { shape, data: data.slice() }] as const,
     );
     model.setAdapter(name, new Map(values));

@@ -11,7 +11,8 @@ import { tuneView } from './tune-view.js';
 const names: Record<Language, string> = { en: 'English', de: 'Deutsch' };
 
 const header = () => html`
-  <header class="top">
+  <header>
+  <div class="top">
     <img src="./icon.svg" alt="" width="36" height="36" />
     <h1>MILE-ORT</h1>
     <p>${text().subtitle}</p>
@@ -23,8 +24,9 @@ const header = () => html`
         )}
       </select>
     </label>
-  </header>
+    </div>
   <p class="notice" role="note">${text().notice}</p>
+  </header>
 `;
 
 const tabs = () => html`

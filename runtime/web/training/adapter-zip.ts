@@ -2,7 +2,7 @@
 import { strToU8, type Zippable, zipSync } from 'fflate';
 import { adapterFiles, CONFIG, WEIGHTS } from '../../../training-artifacts/adapters/peft-modules.js';
 import type { Manifest } from '../../../training-artifacts/graphs/manifest.js';
-import type { NamedTensors } from '../read-run.js';
+import type { NamedTensors } from '../../core/trained-tensors.js';
 import { safetensorsBytes } from '../safetensors-blob.js';
 
 /** `adapter/{visual_encoder,text_encoder,text_decoder}/`, each with its two files. */

@@ -14,6 +14,7 @@ import { predict } from '../../core/predict.js';
 import { epochOrder } from '../../core/sampler.js';
 import { learningRate } from '../../core/schedule.js';
 import type { Feeds, Session } from '../../core/session.js';
+import type { NamedTensors } from '../../core/trained-tensors.js';
 import {
   INITIAL_LOSS_SCALE,
   NonFiniteError,
@@ -23,7 +24,6 @@ import {
 } from '../../core/trainer.js';
 import { inTurn } from '../in-turn.js';
 import type { Model } from '../model.js';
-import type { NamedTensors } from '../read-run.js';
 import type { TuneEvaluation, TuneOptions, TuneStep } from './defaults.js';
 import { chooseLevel, FrozenInputs } from './frozen-inputs.js';
 import type { TableRow } from './table.js';
@@ -56,6 +56,10 @@ export interface TuneCheckpoint {
   readonly evaluated: number;
   readonly trainer: TrainerState;
   readonly tensors: ReadonlyMap<string, TrainableTensor>;
+  /** the best evaluation after step 0; equal is not better */
+  readonly best?:
+    | { readonly step: number; readonly accuracy: number; readonly values: NamedTensors }
+    | undefined;
 }
 
 /** The checkpoint before the first step. */
@@ -77,7 +81,11 @@ export function firstCheckpoint(tensors: NamedTensors): TuneCheckpoint {
   };
 }
 
-/** Trained values alone. */
+/** Trained values of the best evaluation, else the last ones. */
+export const bestValues = (checkpoint: TuneCheckpoint): NamedTensors =>
+  checkpoint.best?.values ?? valuesOf(checkpoint);
+
+/** Trained values alone, as they are now. */
 export const valuesOf = ({ tensors }: TuneCheckpoint): NamedTensors =>
   new Map([...tensors].map(([name, { shape, value }]) => [name, { shape, data: value }]));
 
@@ -91,6 +99,7 @@ export class Tuning {
   private frozen: FrozenInputs | undefined;
   private batches: number;
   private evaluated: number;
+  private best: TuneCheckpoint['best'];
 
   /** @throws {UserError} when there is nothing to learn from, or an image is missing. */
   constructor(
@@ -116,6 +125,7 @@ export class Tuning {
     this.total = this.stepsPerEpoch * options.epochs;
     this.batches = from.batches;
     this.evaluated = from.evaluated;
+    this.best = from.best;
   }
 
   get isOver(): boolean {
@@ -252,12 +262,13 @@ export class Tuning {
       );
       right += part.filter((s, i) => isSameAnswer(s.answer, found[i]!.answer)).length;
     }
+    const accuracy = right / validation.length;
     this.evaluated = batches;
-    this.report({
-      type: 'evaluation',
-      step: batches,
-      n: validation.length,
-      accuracy: right / validation.length,
-    });
+    if (batches > 0 && accuracy > (this.best?.accuracy ?? -1))
+      this.best = { step: batches, accuracy, values: copied(values) };
+    this.report({ type: 'evaluation', step: batches, n: validation.length, accuracy });
   }
 }
+
+const copied = (tensors: NamedTensors): NamedTensors =>
+  new Map([...tensors].map(([name, { shape, data }]) => [name, { shape, data: data.slice() }]));
