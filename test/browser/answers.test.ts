@@ -11,6 +11,7 @@ import type { Running } from '../../runtime/node/serve/server.js';
 import {
   askPage,
   buildRun,
+  buildSmallRun,
   canRun,
   chooseImage,
   launch,

@@ -57,11 +57,14 @@ function isolated(response: Response): Response {
 }
 
 /** The server's answer, kept; without a server what was kept. */
-async function fromServer(request: Request): Promise<Response> {
+async function fromServer(event: FetchEvent): Promise<Response> {
+  const { request } = event;
   const kept = await caches.open(SEEN);
   try {
     const response = await fetch(request);
-    if (response.status === 200) await kept.put(request.url, response.clone()).catch(() => undefined); // storage full
+    // not waited for: a full storage must not hold the page up
+    if (response.status === 200)
+      event.waitUntil(kept.put(request.url, response.clone()).catch(() => undefined));
     return response;
   } catch (error) {
     const found =
@@ -82,6 +85,6 @@ scope.addEventListener('fetch', (event) => {
   const path = url.href.slice(scope.registration.scope.length);
   if (request.method !== 'GET' || !url.href.startsWith(scope.registration.scope)) return;
   if (path.startsWith('weights/')) return;
-  const answer = path.startsWith('assets/') ? fromPage(request) : fromServer(request);
+  const answer = path.startsWith('assets/') ? fromPage(request) : fromServer(event);
   event.respondWith(answer.then(isolated));
 });
