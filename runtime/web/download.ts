@@ -2,7 +2,16 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { FileError } from '../../graph-builder/errors.js';
-import { alone, isStorageFull, keptFile, keptFolder, openSync, removeKept, type SyncFile } from './opfs.js';
+import {
+  alone,
+  hasSync,
+  isStorageFull,
+  keptFile,
+  keptFolder,
+  openSync,
+  removeKept,
+  type SyncFile,
+} from './opfs.js';
 
 export interface Download {
   readonly url: string;
@@ -42,7 +51,7 @@ export async function keptDownload(hash: string): Promise<Blob | undefined> {
 /**
  * The content of a URL, from the browser's storage if it is there.
  *
- * A broken download goes on with a Range request when it is asked for again. Another tab that downloads the same
+ * In workers a broken download goes on with a Range request when it is asked for again. Another tab that downloads the same
  * file is waited for.
  *
  * @throws {FileError} when the server does not answer, the file is cut short or its hash is another.
@@ -54,9 +63,10 @@ export async function download(request: Download): Promise<Blob> {
     onNote('no-storage');
     return inMemory(request);
   }
+  const into = hasSync() ? intoStorage : thenIntoStorage;
   return alone(
     `mile-ort ${request.sha256}`,
-    async () => (await keptDownload(request.sha256)) ?? (await intoStorage(request, folder)),
+    async () => (await keptDownload(request.sha256)) ?? (await into(request, folder)),
     () => onNote('other-tab'),
   ).catch((error) => {
     if (!isStorageFull(error)) throw error instanceof Error ? error : damaged(url, String(error));
@@ -78,6 +88,21 @@ async function intoStorage(request: Download, folder: FileSystemDirectoryHandle)
   file.close();
   await folder.getFileHandle(doneName(request.sha256), { create: true });
   return (await keptFile(folder, name))!;
+}
+
+/** In a window, which has no synchronous files: the whole is kept at once. */
+async function thenIntoStorage(request: Download, folder: FileSystemDirectoryHandle): Promise<Blob> {
+  const blob = await inMemory(request);
+  try {
+    const handle = await folder.getFileHandle(partName(request.sha256), { create: true });
+    const file = await handle.createWritable();
+    await file.write(blob);
+    await file.close();
+    await folder.getFileHandle(doneName(request.sha256), { create: true });
+  } catch (error) {
+    request.onNote?.(isStorageFull(error) ? 'storage-full' : 'no-storage');
+  }
+  return blob;
 }
 
 /** Appends what is missing and checks the whole. */

@@ -24,6 +24,9 @@ export async function keptFolder(name: string): Promise<FileSystemDirectoryHandl
   }
 }
 
+/** Whether this thread has {@link openSync}: workers do, windows do not. */
+export const hasSync = (): boolean => 'createSyncAccessHandle' in FileSystemFileHandle.prototype;
+
 /** @throws {DOMException} NoModificationAllowedError when another tab has it open. */
 export async function openSync(folder: FileSystemDirectoryHandle, name: string): Promise<SyncFile> {
   const handle = (await folder.getFileHandle(name, { create: true })) as WorkerFileHandle;

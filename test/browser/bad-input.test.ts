@@ -9,7 +9,16 @@ import { type Running, serve } from '../../runtime/node/serve/server.js';
 import { type Site, siteOf } from '../../runtime/node/serve/site.js';
 import { readManifest, weightsPath } from '../../training-artifacts/graphs/manifest.js';
 import { writeDeepGrey } from '../runtime/node/runs.js';
-import { askPage, buildRun, canRun, launch, openPage, rad, temporaryFolder } from './support.js';
+import {
+  askPage,
+  buildRun,
+  canRun,
+  launch,
+  type OpenedPage,
+  openPage,
+  rad,
+  temporaryFolder,
+} from './support.js';
 
 let browser: Browser;
 let run: string;
@@ -38,15 +47,19 @@ afterAll(async () => {
 });
 
 describe.skipIf(!canRun)('images', () => {
-  const choose = async (name: string, bytes: Uint8Array | string) => {
+  let opened: OpenedPage;
+  beforeAll(async () => {
+    opened = await openPage(browser, server.url);
+  });
+  afterAll(() => opened?.context.close());
+
+  const choose = async (name: string, bytes: Uint8Array | string): Promise<string | undefined> => {
     const file = join(temporaryFolder(), name);
     writeFileSync(file, bytes);
-    const { page, context } = await openPage(browser, server.url);
+    const { page } = opened;
     await page.setInputFiles('input[accept*=image]', file);
-    await page.locator('.problem, figcaption').first().waitFor();
-    const said = await page.locator('.problem').allInnerTexts();
-    await context.close();
-    return said[0];
+    await page.locator('.problem, figcaption').filter({ hasText: name }).first().waitFor();
+    return (await page.locator('.problem').allInnerTexts())[0];
   };
 
   test('that are none, or cut short', async () => {
@@ -74,7 +87,7 @@ describe.skipIf(!canRun)('images', () => {
     await source.clone().ensureAlpha(0.5).png().toFile(files[1]!);
     await writeDeepGrey(files[2]!);
     const model = await loadModel(run);
-    const { page, context } = await openPage(browser, server.url);
+    const { page } = opened;
     for (const file of files) {
       await page.setInputFiles('input[accept*=image]', file);
       await page.locator('figcaption', { hasText: basename(file) }).waitFor();
@@ -86,7 +99,6 @@ describe.skipIf(!canRun)('images', () => {
       expect(Math.abs(here!.probability - there.probability), file).toBeLessThan(tolerance);
     }
     await model.dispose();
-    await context.close();
   }, 60_000);
 });
 

@@ -165,6 +165,10 @@ describe.skipIf(!canRun)('fine-tuning in the tab', () => {
     expect(here!.answer).toBe(there.answer || '(no answer)');
     expect(Math.abs(here!.probability - there.probability)).toBeLessThan(TOLERANCE);
     expect(Math.abs(base.probability - there.probability)).toBeGreaterThan(TOLERANCE); // it learned something
+    await page.setInputFiles('main input[webkitdirectory]', join(folder, 'adapter'));
+    await page.getByRole('option', { name: 'lora-r8: adapter' }).waitFor({ state: 'attached' });
+    const [again] = await askPage(page, question);
+    expect(Math.abs(again!.probability - here!.probability)).toBeLessThan(1e-6);
   });
 
   test('only one tab trains at a time', async () => {
@@ -173,6 +177,7 @@ describe.skipIf(!canRun)('fine-tuning in the tab', () => {
     await other.evaluate(() => {
       void navigator.locks.request('mile-ort training', () => new Promise(() => {}));
     });
+    await page.bringToFront();
     await openTab();
     await button('Delete it').click();
     const { table, images } = writeData();

@@ -6,7 +6,7 @@ const FOLDER = 'features';
 /** key as 32 hexadecimal digits, then the number of bytes as uint32 */
 const HEAD = 36;
 
-/** Without a private file system, or where another tab has the file, features are kept in memory. */
+/** In windows, without a private file system, or where another tab has the file, features are kept in memory. */
 export class WebFeatureStore implements FeatureStore {
   private readonly places = new Map<string, { readonly at: number; readonly bytes: number }>();
   private readonly memory = new Map<string, Float32Array>();

@@ -36,7 +36,8 @@ function readCsv(text: string, name: string): Raw[] {
   });
   const error = errors.find(({ type }) => type !== 'Delimiter');
   if (!error) return data;
-  const line = (error.row ?? 0) + 2;
+  // papaparse counts the header line in errors of quotes only
+  const line = (error.row ?? 0) + (error.type === 'Quotes' ? 1 : 2);
   throw new FileError(
     `${error.message}`,
     `${name}, line ${line}`,
