@@ -18,6 +18,9 @@ interface Shared {
   users: number;
 }
 
+/** Bytes of weights from which they are not packed a second time. */
+const LARGE = 4e8;
+
 const open = new Map<string, Shared>();
 
 /** A session that others may use, too; its `release` ends it when the last of them has released it. */
@@ -49,6 +52,8 @@ async function openFor({ manifest, graph, weights, device, threads }: GraphReque
   return openSession(bytes, {
     device,
     threads,
+    // packed copies of large weights would not fit into WebAssembly's 4 GB
+    prepacking: data.size < LARGE,
     externalData: [{ path: manifest.weights.file, data }],
   });
 }

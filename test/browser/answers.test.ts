@@ -165,7 +165,9 @@ describe.skipIf(!canRun)('on WebGPU, by software', () => {
       const { imageId, question } = questions[0]!;
       const answers = [];
       for (const which of [page, opened.page]) {
-        await which.getByLabel('Model', { exact: true }).selectOption({ label: 'small (not fine-tuned)' });
+        await which
+          .getByRole('combobox', { name: 'Model', exact: true })
+          .selectOption({ label: 'small (not fine-tuned)' });
         await chooseImage(which, imageId);
         answers.push((await askPage(which, question))[0]!);
       }

@@ -4,6 +4,7 @@ import { OWN, type ServedRuns } from '../../core/served-runs.js';
 import type { Note } from '../model.js';
 import { callable, connect, pageFolder } from './connection.js';
 import { problemOf } from './format.js';
+import { measureMemory } from './memory.js';
 import type { Events, PageWorker } from './protocol.js';
 import {
   type Choosable,
@@ -109,6 +110,7 @@ export async function ask(): Promise<void> {
       answers.push({ ...answer, by: model });
     }
     change({ busy: undefined, history: [{ image, question, answers }, ...state.history] });
+    void measureMemory();
   });
 }
 

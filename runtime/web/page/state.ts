@@ -50,6 +50,8 @@ export interface State {
   notes: ReadonlySet<Note>;
   problem: Problem | undefined;
   history: readonly Entry[];
+  /** bytes that the tab and its worker hold, where the browser tells */
+  memory: number | undefined;
   /** a file is held over the page */
   isOver: boolean;
 }
@@ -72,6 +74,7 @@ export const state: State = {
   notes: new Set(),
   problem: undefined,
   history: [],
+  memory: undefined,
   isOver: false,
 };
 

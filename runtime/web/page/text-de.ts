@@ -1,6 +1,41 @@
 /** @file What the page says, in German. */
 import type { Text } from './text-en.js';
 
+/** What users meet, as the library says it. */
+const errors: readonly (readonly [RegExp, string])[] = [
+  [/^the browser cannot decode this file as an image$/, 'Der Browser kann diese Datei nicht als Bild lesen'],
+  [/^the image file is empty$/, 'Die Bilddatei ist leer'],
+  [/^the PNG is damaged or cut short$/, 'Das PNG ist beschädigt oder unvollständig'],
+  [/^give an undamaged PNG, JPEG or WebP image$/, 'Ein unbeschädigtes Bild als PNG, JPEG oder WebP wählen'],
+  [/^export the image again$/, 'Das Bild noch einmal exportieren'],
+  [/^this is a DICOM file$/, 'Das ist eine DICOM-Datei'],
+  [/^export the image as PNG and give that$/, 'Das Bild als PNG exportieren und dieses wählen'],
+  [/^the server does not answer$/, 'Der Server antwortet nicht'],
+  [/^check that ort-serve runs, then try again.*$/, 'Prüfen, ob ort-serve läuft, und noch einmal versuchen'],
+  [/^the download broke off$/, 'Das Herunterladen ist abgebrochen'],
+  [/^try again: it goes on where it broke off$/, 'Noch einmal versuchen: Es geht dort weiter, wo es abbrach'],
+  [
+    /^the file is damaged: its hash is another than the manifest says$/,
+    'Die Datei ist beschädigt: Ihre Prüfsumme stimmt nicht',
+  ],
+  [
+    /^load the page again; if that does not help, the file on the server is damaged: copy it again$/,
+    'Seite neu laden; hilft das nicht, ist die Datei auf dem Server beschädigt: Dort neu kopieren',
+  ],
+  [/^this browser offers no WebGPU adapter$/, 'Dieser Browser bietet kein WebGPU'],
+  [/^leave it out, or use \?device=wasm$/, 'Weglassen oder ?device=wasm verwenden'],
+  [/^another tab is training$/, 'Ein anderer Tab trainiert gerade'],
+  [/^wait for it, or pause it there$/, 'Auf ihn warten oder ihn dort anhalten'],
+  [/^no image (.*)$/, 'Das Bild $1 fehlt'],
+  [
+    /^choose the folder that holds it, or delete its rows$/,
+    'Den Ordner wählen, in dem es liegt, oder seine Zeilen löschen',
+  ],
+  [/^the table is empty$/, 'Die Tabelle ist leer'],
+  [/^no column for the (image|question|answer)$/, 'Es gibt keine Spalte $1'],
+  [/^reload the page and try again$/, 'Seite neu laden und noch einmal versuchen'],
+];
+
 export const de: Text = {
   language: 'Sprache',
   subtitle: 'Fragen zu medizinischen Bildern, beantwortet in diesem Browser',
@@ -18,12 +53,10 @@ export const de: Text = {
   model: 'Modell',
   compare: 'Mit einem zweiten Modell vergleichen',
   second: 'Zweites Modell',
-  own: 'wie trainiert',
   untrained: 'nicht angepasst',
   addAdapter: 'Adapter-Ordner hinzufügen (PEFT)',
   download: 'Modell herunterladen',
   downloadHint: (size) => `${size}, einmalig: Es bleibt in diesem Browser und geht dann auch ohne Netz.`,
-  ready: 'Bereit',
   question: 'Frage',
   questionHint: 'auf Englisch, z. B. Is there a pleural effusion?',
   ask: 'Fragen',
@@ -59,6 +92,8 @@ export const de: Text = {
   where: 'Wo',
   toDo: 'Was tun',
   dismiss: 'Schließen',
+  translated: (message) => errors.reduce((text, [from, to]) => text.replace(from, to), message),
+  memory: (size) => `Arbeitsspeicher dieses Tabs: ${size}.`,
   noRuns: 'Die Liste der Modelle kann nicht gelesen werden.',
   tune: {
     title: 'In diesem Tab anpassen',
@@ -83,7 +118,6 @@ export const de: Text = {
     rows: (train, validation, images) =>
       `${train} Fragen zum Lernen, ${validation} zum Prüfen, ${images} Bilder`,
     step: (step, total) => `Schritt ${step} von ${total}`,
-    epochOf: (epoch) => `Epoche ${epoch}`,
     left: (time) => `noch etwa ${time}`,
     loss: 'Verlust (Nats je Token)',
     accuracy: 'Treffer auf den Prüffragen',
@@ -98,7 +132,7 @@ export const de: Text = {
     },
     kept: 'Ein Training von einem früheren Besuch ist in diesem Browser aufbewahrt.',
     lost: 'Der Browser konnte das Training nicht aufbewahren (Speicher voll): Es läuft weiter, ginge bei einem Neuladen aber verloren.',
-    otherTab: 'Ein anderer Tab trainiert gerade. Warten Sie auf ihn oder beenden Sie ihn dort.',
     chart: 'Verlust je Schritt',
+    adapter: (step) => `hier trainiert, Schritt ${step}`,
   },
 };

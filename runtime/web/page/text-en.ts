@@ -16,12 +16,10 @@ export const en = {
   model: 'Model',
   compare: 'Compare with a second model',
   second: 'Second model',
-  own: 'as trained',
   untrained: 'not fine-tuned',
   addAdapter: 'Add an adapter folder (PEFT)',
   download: 'Download the model',
   downloadHint: (size: string) => `${size}, once: it stays in this browser and then works offline.`,
-  ready: 'Ready',
   question: 'Question',
   questionHint: 'in English, e.g. Is there a pleural effusion?',
   ask: 'Ask',
@@ -57,6 +55,9 @@ export const en = {
   where: 'Where',
   toDo: 'What to do',
   dismiss: 'Dismiss',
+  /** errors come in English; other languages translate those that users meet */
+  translated: (message: string): string => message,
+  memory: (size: string) => `Memory of this tab: ${size}.`,
   noRuns: 'The list of models cannot be read.',
   tune: {
     title: 'Fine-tune in this tab',
@@ -81,7 +82,6 @@ export const en = {
     rows: (train: number, validation: number, images: number) =>
       `${train} questions to learn from, ${validation} to check with, ${images} images`,
     step: (step: number, total: number) => `Step ${step} of ${total}`,
-    epochOf: (epoch: string) => `epoch ${epoch}`,
     left: (time: string) => `about ${time} left`,
     loss: 'Loss (nats a token)',
     accuracy: 'Validation accuracy',
@@ -96,8 +96,8 @@ export const en = {
     },
     kept: 'A training from an earlier visit is kept in this browser.',
     lost: 'The browser could not keep the training (storage full): it goes on, but a reload would lose it.',
-    otherTab: 'Another tab is training. Wait for it or stop it there.',
     chart: 'Loss by step',
+    adapter: (step: number) => `trained here, step ${step}`,
   },
 };
 

@@ -2,11 +2,13 @@
 import { proxy } from 'comlink';
 import { OWN } from '../../core/served-runs.js';
 import { attempt, load, setAdapters, theWorker } from './actions.js';
+import { measureMemory } from './memory.js';
 import type { TuneEvents } from './protocol.js';
-import { change, state } from './state.js';
+import { change, state, text } from './state.js';
 import { changeTune, clearTune, isTraining, tune } from './tune-state.js';
 
 const events: TuneEvents = (event) => {
+  if (event.type === 'step' && event.step % 10 === 0) void measureMemory();
   if (event.type === 'step') changeTune({ state: 'training', steps: [...tune.steps, event] });
   else if (event.type === 'evaluation') changeTune({ evaluations: [...tune.evaluations, event] });
   else if (event.type === 'not-kept') changeTune({ isLost: true });
@@ -85,7 +87,7 @@ export async function useTrained(): Promise<void> {
   await attempt(async () => {
     const run = tune.run!;
     await load({ run, adapter: OWN });
-    const name = `trained here, step ${tune.steps.at(-1)?.step ?? 0}`;
+    const name = text().tune.adapter(tune.steps.at(-1)?.step ?? 0);
     const opened = await theWorker().useTrained(run, name);
     setAdapters(opened.run, opened.adapters);
     changeTune({ isUsed: true });

@@ -70,10 +70,10 @@ export function problemView(): TemplateResult | typeof nothing {
   if (!problem) return nothing;
   return html`
     <div class="problem" role="alert">
-      <strong>${text().error}: ${problem.what}</strong>
+      <strong>${text().error}: ${text().translated(problem.what)}</strong>
       <dl>
         ${problem.where ? html`<dt>${text().where}</dt><dd>${problem.where}</dd>` : nothing}
-        <dt>${text().toDo}</dt><dd>${problem.remedy}</dd>
+        <dt>${text().toDo}</dt><dd>${text().translated(problem.remedy)}</dd>
       </dl>
       <button type="button" class="plain" @click=${() => change({ problem: undefined })}>${text().dismiss}</button>
     </div>
@@ -132,6 +132,7 @@ function deviceLine(): TemplateResult | typeof nothing {
       <span data-device=${device} data-threads=${threads}>${t.computesOn(name)}</span>
       <a href="?device=${other}">${t.switchTo(other === 'webgpu' ? t.webgpu : 'WebAssembly')}</a>
     </p>
+    ${state.memory ? html`<p>${t.memory(size(state.memory, state.language))}</p>` : nothing}
     ${isolated ? nothing : html`<p class="warning">${t.oneThread}</p>`}
   `;
 }
