@@ -1,16 +1,21 @@
-/** @file The one file that touches onnxruntime-web: its WebAssembly provider, in browsers and in Node. */
-import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-web';
+/** @file The one file that touches onnxruntime-web: WebAssembly and WebGPU in browsers, WebAssembly in Node. */
+import type { Env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-web';
 import { UserError } from '../../graph-builder/errors.js';
 import { type ElementType, wrapSession } from '../core/ort-session.js';
 import type { Session, Tensor } from '../core/session.js';
 
-/** The bytes of a file that external weights name. */
+export const webDevices = ['webgpu', 'wasm'] as const;
+export type WebDevice = (typeof webDevices)[number];
+
+/** The bytes of a file that external weights name. A Blob of a file on disk is read when the session opens. */
 export interface ExternalData {
   readonly path: string;
-  readonly data: Uint8Array;
+  readonly data: Uint8Array | Blob;
 }
 
 export interface OpenOptions {
+  /** what computes; default: wasm. On webgpu, operators without a kernel there run on the CPU */
+  readonly device?: WebDevice;
   /** copied into WebAssembly's memory, which ends at 4 GB */
   readonly externalData?: readonly ExternalData[];
   /**
@@ -22,14 +27,43 @@ export interface OpenOptions {
   readonly prepacking?: boolean;
 }
 
-/** e.g. '1.30.0' */
-export const runtimeVersion = (): string => env.versions.web ?? env.versions.common;
+/** The part of the package that is used. */
+interface Runtime {
+  readonly env: Env;
+  readonly InferenceSession: typeof InferenceSession;
+  readonly Tensor: typeof OrtTensor;
+}
 
-function loadError(error: unknown): UserError {
+// the WebGPU build also has the CPU's kernels, twice as large and slower there: each device loads its own
+const entries: Record<WebDevice, () => Promise<Runtime>> = {
+  wasm: () => import('#onnxruntime-wasm'),
+  webgpu: () => import('#onnxruntime-webgpu'),
+};
+
+let wasmFolder: string | undefined;
+
+/** Folder URL of ONNX Runtime's .wasm and .mjs files, before the first session; default: beside its script. */
+export function setWasmFolder(url: string): void {
+  wasmFolder = url;
+}
+
+async function runtimeOf(device: WebDevice): Promise<Runtime> {
+  const runtime = await entries[device]();
+  if (wasmFolder) runtime.env.wasm.wasmPaths = wasmFolder;
+  return runtime;
+}
+
+/** e.g. '1.30.0' */
+export async function runtimeVersion(): Promise<string> {
+  const { versions } = (await runtimeOf('wasm')).env;
+  return versions.web ?? versions.common;
+}
+
+function loadError(error: unknown, device: WebDevice): UserError {
   const message = error instanceof Error ? error.message : String(error);
   return new UserError(
     `cannot load the graph: ${message.split('\n')[0]!.slice(0, 300)}`,
-    'ONNX Runtime (WebAssembly)',
+    `ONNX Runtime (${device === 'wasm' ? 'WebAssembly' : 'WebGPU'})`,
     'give each file that the graph names as externalData, or a smaller model if memory ran out',
     { cause: error },
   );
@@ -41,23 +75,25 @@ function loadError(error: unknown): UserError {
  * WebAssembly cannot flush denormal numbers, on which it is some hundred times slower: the backward pass must
  * start from a large loss_scale. Results are new arrays: ONNX Runtime does not write into given ones here.
  *
- * @throws {UserError} when ONNX Runtime refuses the graph or its weights.
+ * @throws {UserError} when ONNX Runtime refuses the graph or its weights, or the device does not start.
  */
 export async function openSession(model: Uint8Array, options: OpenOptions = {}): Promise<Session> {
-  const { externalData = [], threads = 1, prepacking = true } = options;
-  env.wasm.numThreads = threads;
+  const { device = 'wasm', externalData = [], threads = 1, prepacking = true } = options;
+  let runtime: Runtime;
   let session: InferenceSession;
   try {
-    session = await InferenceSession.create(model, {
-      executionProviders: ['wasm'],
+    runtime = await runtimeOf(device);
+    runtime.env.wasm.numThreads = threads;
+    session = await runtime.InferenceSession.create(model, {
+      executionProviders: [device],
       logSeverityLevel: 3,
       externalData,
       ...(!prepacking && { extra: { session: { disable_prepacking: '1' } } }),
     });
   } catch (error) {
-    throw loadError(error);
+    throw loadError(error, device);
   }
   const makeTensor = (type: ElementType, { data, dims }: Tensor) =>
-    new OrtTensor(type, data as Float32Array, dims);
+    new runtime.Tensor(type, data as Float32Array, dims);
   return wrapSession(session, makeTensor);
 }

@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
   caseBatches,
@@ -16,7 +16,7 @@ import {
   ownLosses,
   writeCase,
 } from '../oracles/ort_training/cases.js';
-import { findBrowser } from './find-browser.js';
+import { canRun, launch } from './support.js';
 
 const STEPS = 4;
 const root = new URL('../..', import.meta.url).pathname;
@@ -49,20 +49,14 @@ function serve(): Server {
   });
 }
 
-const program = findBrowser();
-/** In CI a missing browser is a failure. */
-const canRun = program !== undefined || Boolean(process.env.CI);
-if (!canRun)
-  console.warn('NOT RUN: no chromium here; apt-get install chromium, or set $CHROMIUM to its program');
 let server: Server;
 let browser: Browser | undefined;
 let page: Page;
 
 beforeAll(async () => {
   if (!canRun) return;
-  if (!program) throw new Error('no chromium: apt-get install chromium, or set $CHROMIUM to its program');
   server = serve().listen(0, '127.0.0.1');
-  browser = await chromium.launch({ executablePath: program, args: ['--no-sandbox'] });
+  browser = await launch();
   page = await browser.newPage();
   await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
   await page.addScriptTag({ url: '/ort-training-page.js', type: 'module' });

@@ -2,17 +2,11 @@
 import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileError } from '../../graph-builder/errors.js';
-import { type ModuleName, moduleNames, moduleOf } from '../../graph-builder/models/config.js';
-import type { AdapterTensor, AdapterTensors } from '../../graph-builder/rewrites/adapter-method.js';
-import type { Variant } from '../../graph-builder/variant/variant.js';
+import { moduleNames } from '../../graph-builder/models/config.js';
 import { readJson, writeJson } from '../files.js';
 import { float32Tensor, withSafetensors, writeSafetensors } from '../weights/safetensors-file.js';
 import { storedFloats } from '../weights/stored-floats.js';
-import { hfClasses } from './hf-names.js';
-import type { PeftFormat } from './peft-format.js';
-import { ia3Format } from './peft-ia3.js';
-import { loraFormat, wholeFormat } from './peft-lora.js';
-import { prefixFormat } from './peft-prefix.js';
+import { type AdapterContents, adapterFiles } from './peft-modules.js';
 import { type Adapter, adapterOf, peftFiles, presentPlaces, type StoredFolder } from './stored-adapter.js';
 
 const { config: CONFIG, weights: WEIGHTS } = peftFiles;
@@ -21,59 +15,6 @@ const { config: CONFIG, weights: WEIGHTS } = peftFiles;
 const MAX_CONFIG = 2 ** 24;
 /** What PEFT wrote before it had safetensors. */
 const PICKLED = 'adapter_model.bin';
-
-/** By the method of a module's tuning. */
-const formats = {
-  lora: loraFormat,
-  full: wholeFormat,
-  ia3: ia3Format,
-  prefix: prefixFormat,
-  ptv2: prefixFormat,
-};
-export interface AdapterContents {
-  readonly variant: Variant;
-  /** trained tensors by reference name: those of the adapters, every parameter of T modules */
-  readonly tensors: AdapterTensors;
-  /** what the adapter was trained on, for `base_model_name_or_path` */
-  readonly baseModel: string;
-  /** attention heads of the text modules */
-  readonly textHeads: number;
-}
-
-interface Written {
-  readonly module: ModuleName;
-  readonly tensors: ReadonlyMap<string, AdapterTensor>;
-  readonly config: Readonly<Record<string, unknown>>;
-}
-
-/** What a module's two files hold. */
-function moduleFiles(
-  module: ModuleName,
-  { variant, tensors, baseModel, textHeads }: AdapterContents,
-): Written | undefined {
-  const tuning = variant.modules[module];
-  if (tuning.method === 'frozen') return undefined;
-  const format = formats[tuning.method] as unknown as PeftFormat;
-  const own = new Map([...tensors].filter(([name]) => moduleOf(name) === module));
-  const found = format.write(module, tuning, own);
-  if (!found || found.size === 0) throw new Error(`internal: the tensors of ${module} are not its variant's`);
-  for (const [name, { shape, data }] of found) {
-    if (shape.reduce((p, n) => p * n, 1) !== data.length)
-      throw new Error(`internal: ${name} is not [${shape}]`);
-  }
-  const { file, name } = hfClasses[module];
-  return {
-    module,
-    tensors: new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1))),
-    config: {
-      auto_mapping: { base_model_class: name, parent_library: `transformers.models.blip.${file}` },
-      base_model_name_or_path: baseModel,
-      inference_mode: true,
-      task_type: null,
-      ...format.config(module, tuning, textHeads),
-    },
-  };
-}
 
 /**
  * Writes a PEFT folder for each module that is not frozen; `PeftModel.from_pretrained` loads it onto that
@@ -85,7 +26,7 @@ function moduleFiles(
  * @throws {FileError} when the folder cannot be written.
  */
 export function writeAdapterFolder(folder: string, contents: AdapterContents): void {
-  const written = moduleNames.flatMap((module) => moduleFiles(module, contents) ?? []);
+  const written = adapterFiles(contents);
   for (const name of [CONFIG, WEIGHTS]) {
     for (const module of moduleNames) rmSync(join(folder, module, name), { force: true });
   }

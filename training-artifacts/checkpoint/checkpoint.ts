@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { FileError } from '../../graph-builder/errors.js';
 import { type TrainableRun, weightsPath } from '../graphs/manifest.js';
-import { initialValues, rowNorms } from '../weights/initialise.js';
+import { baseTensorOf, startValue } from '../weights/initialise.js';
 import {
   float32Tensor,
   type LazyTensor,
@@ -141,16 +141,9 @@ function initialValue(
   tensor: TrainableRun['trainable'][number],
   seed: number,
 ): Float32Array {
-  const { name, shape, init, added } = tensor;
-  if (!added) return float32Of(file, name, shape);
-  if (init === 'rowNorms') {
-    const weight = file.float32(name.replace(/lora_magnitude_vector$/, 'weight'));
-    return rowNorms(
-      weight,
-      shape.reduce((p, n) => p * n, 1),
-    );
-  }
-  return initialValues({ kind: 'parameter', name, dtype: 'float32', shape, init, trainable: true }, seed);
+  const base = baseTensorOf(tensor);
+  if (base === undefined) return startValue(tensor, seed);
+  return startValue(tensor, seed, tensor.added ? file.float32(base) : float32Of(file, base, tensor.shape));
 }
 
 /** Tensors at step 0: T modules from the base weights, adapters from the run's seed. */

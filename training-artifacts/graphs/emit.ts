@@ -26,6 +26,7 @@ import { asFileError, writeAtomic, writeJson } from '../files.js';
 import { ORT_TRAINING, writeOrtTraining } from '../ort-training/write.js';
 import { sha256 } from '../weights/pretrained.js';
 import { type BaseWeights, baseWeights, locateWeights } from './base-weights.js';
+import { cutRoles } from './cut-roles.js';
 import { int8Copy, withFrozenCompute } from './frozen-compute.js';
 import { type GraphRole, graphFiles, type Manifest } from './manifest.js';
 import { type LocatedWeight, modelBytes } from './model-bytes.js';
@@ -63,12 +64,6 @@ const withGradients = (forward: Graph, form: Form): Graph => {
   const both = differentiate(forward, { loss: forward.outputs.loss! });
   return leavesLast(halfPrecision(recompute(both, form.recompute), form.precision));
 };
-
-/** Roles of a level's two graphs. */
-export const cutRoles = {
-  vit: { frozen: 'frozenVit', training: 'trainingVit' },
-  kv: { frozen: 'frozenKv', training: 'trainingKv' },
-} as const satisfies Record<CutLevel, Record<'frozen' | 'training', GraphRole>>;
 
 /** AdamW over what a variant trains, for devices that keep these tensors. */
 const optimizerOf = ({ adapted }: Plan): Graph => {

@@ -56,3 +56,34 @@ export function rowNorms(weight: Float32Array, out: number): Float32Array {
     return Math.sqrt(total);
   });
 }
+
+/** A trained tensor as a manifest lists it; `added`: the base has no such tensor. */
+export interface StartedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly init: Parameter['init'];
+  readonly added: boolean;
+}
+
+/** The base weight that a trained tensor starts from; undefined: none. */
+export function baseTensorOf({ name, init, added }: StartedTensor): string | undefined {
+  if (!added) return name;
+  return init === 'rowNorms' ? name.replace(/lora_magnitude_vector$/, 'weight') : undefined;
+}
+
+/**
+ * The value that a trained tensor starts with.
+ *
+ * @param base what {@link baseTensorOf} names
+ */
+export function startValue(tensor: StartedTensor, seed: number, base?: Float32Array): Float32Array {
+  const { name, shape, init } = tensor;
+  if (!base)
+    return initialValues({ kind: 'parameter', name, dtype: 'float32', shape, init, trainable: true }, seed);
+  return tensor.added
+    ? rowNorms(
+        base,
+        shape.reduce((p, n) => p * n, 1),
+      )
+    : base;
+}

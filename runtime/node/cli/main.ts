@@ -4,9 +4,7 @@ import yargs, { type ArgumentsCamelCase, type Argv } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { UserError } from '../../../graph-builder/errors.js';
 
-/** Printed with every answer. */
-export const NOTICE =
-  'Research use only. Not a medical device; not for diagnosis or treatment. Answers can be wrong and confident.';
+export { NOTICE } from '../../core/notice.js';
 
 const usage = (message: string, error?: Error): never => {
   throw error ?? new UserError(message, 'command line', 'run it with --help');

@@ -1,7 +1,7 @@
 /** @file Chooses the frozen cut of a run and feeds batches from it. */
 import { createHash } from 'node:crypto';
 import { type CutLevel, cutLevels, type FeatureOwner } from '../../../graph-builder/models/cuts.js';
-import { cutRoles } from '../../../training-artifacts/graphs/emit.js';
+import { cutRoles } from '../../../training-artifacts/graphs/cut-roles.js';
 import type { GraphRole, Manifest } from '../../../training-artifacts/graphs/manifest.js';
 import { distinctImages, imageSelection, pixelFeed, type Sample, textFeeds } from '../../core/batch.js';
 import { type FeatureItem, FrozenFeatures } from '../../core/features.js';

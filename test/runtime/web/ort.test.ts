@@ -92,7 +92,7 @@ test('a loss scale carries gradients of 1e-40 through the backward pass', async 
 test('one output may be asked for alone, and the version is known', async () => {
   const results = await web.run({ ...goldenFeeds(), ...tensorsOf(trainable) }, ['loss']);
   expect(Object.keys(results)).toEqual(['loss']);
-  expect(runtimeVersion()).toMatch(/^\d+\.\d+\.\d+/);
+  expect(await runtimeVersion()).toMatch(/^\d+\.\d+\.\d+/);
 });
 
 test('a graph that does not load says what to do', async () => {

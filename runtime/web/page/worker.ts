@@ -1,0 +1,101 @@
+/** @file The page's worker: everything that takes time happens here. */
+import { expose, transfer } from 'comlink';
+import type { RgbImage } from '../../../datasets/images/resize.js';
+import type { ServedRun } from '../../core/served-runs.js';
+import { type Choice, chooseDevice, parseDevice } from '../choose-device.js';
+import { decodeImage } from '../decode-image.js';
+import { keptDownload } from '../download.js';
+import { loadModel, type Model } from '../model.js';
+import { setWasmFolder } from '../ort.js';
+import { filesSource, httpSource } from '../run-source.js';
+import type { Events, Opened, PageWorker, Question } from './protocol.js';
+import { Tuner } from './tuner.js';
+
+let base = '';
+let wanted: ReturnType<typeof parseDevice> = 'auto';
+const tuner = new Tuner();
+const models = new Map<string, Promise<Model>>();
+const images = new Map<number, RgbImage>();
+/** Images at a model's size, by image and size. */
+const planes = new Map<string, Promise<Uint8Array>>();
+
+const opened = (run: string, model: Model): Opened => ({
+  run,
+  choice: model.device,
+  adapters: model.adapterNames,
+});
+
+async function modelOf(run: string): Promise<Model> {
+  const model = models.get(run);
+  if (!model) throw new Error(`internal: ${run} is not open`);
+  return model;
+}
+
+async function open(run: ServedRun, events: Events): Promise<Opened> {
+  let model = models.get(run.name);
+  if (!model) {
+    model = loadModel(httpSource(new URL(run.path, base)), {
+      device: wanted,
+      onProgress: events,
+      onNote: (note) => events({ stage: 'note', note }),
+    });
+    models.set(run.name, model);
+    model.catch(() => models.delete(run.name)); // it may be tried again
+  }
+  return opened(run.name, await model);
+}
+
+async function ask({ run, adapter, imageId, question }: Question) {
+  const model = await modelOf(run);
+  const image = images.get(imageId);
+  if (!image) throw new Error('internal: the image was dropped');
+  const key = `${imageId} ${model.manifest.config.imageSize}`;
+  let resized = planes.get(key);
+  if (!resized) {
+    resized = model.planesOf(image);
+    planes.set(key, resized);
+  }
+  return model.answerPlanes(await resized, question, { adapter });
+}
+
+const worker: PageWorker = {
+  async start(from, device): Promise<Choice> {
+    base = from;
+    setWasmFolder(new URL('ort/', base).href);
+    wanted = parseDevice(device);
+    return chooseDevice(wanted);
+  },
+  isKept: async (sha256) => (await keptDownload(sha256)) !== undefined,
+  open,
+  async hold(imageId, file) {
+    const image = await decodeImage(file);
+    images.set(imageId, image);
+    return { width: image.width, height: image.height };
+  },
+  async drop(imageId) {
+    images.delete(imageId);
+    for (const key of planes.keys()) if (key.startsWith(`${imageId} `)) planes.delete(key);
+  },
+  ask,
+  async loadAdapter(run, name, files) {
+    const model = await modelOf(run);
+    await model.loadAdapter(name, filesSource(files));
+    return opened(run, model);
+  },
+  keptTraining: () => tuner.kept(),
+  prepareTraining: async (request, send) => tuner.prepare(await modelOf(request.run), request, send),
+  train: async (run, send) => tuner.run(await modelOf(run), send),
+  pauseTraining: () => tuner.pause(),
+  discardTraining: () => tuner.discard(),
+  async adapterZip(run) {
+    const bytes = tuner.zip(await modelOf(run));
+    return transfer(bytes, [bytes.buffer]);
+  },
+  async useTrained(run, name) {
+    const model = await modelOf(run);
+    tuner.use(model, name);
+    return opened(run, model);
+  },
+};
+
+expose(worker);
