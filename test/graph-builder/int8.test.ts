@@ -1,9 +1,6 @@
 /** @file Products in 8 bits: NumPy's numbers, float32's within the rounding's own size, and nothing else touched. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { GraphBuilder } from '../../graph-builder/ir/builder.js';
 import { prune, verify } from '../../graph-builder/ir/graph.js';
 import type { Graph, Value } from '../../graph-builder/ir/types.js';
@@ -28,20 +25,10 @@ import {
   readTensors,
   weightsFile,
 } from '../support/golden.js';
-import { fileWithInt8, inInt8 } from '../support/int8.js';
+import { fileWithInt8, inInt8, weightsPathIn } from '../support/int8.js';
 import { gradientGraph } from '../support/models.js';
 import { seededNormal } from '../support/one-op.js';
 import { variantTensors } from '../support/variants.js';
-
-const folders = new Set<string>();
-afterAll(() => {
-  for (const folder of folders) rmSync(folder, { recursive: true });
-});
-const int8FileOf = (...args: Parameters<typeof fileWithInt8>): string => {
-  const path = fileWithInt8(...args);
-  folders.add(dirname(path));
-  return path;
-};
 
 const error = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
   norm(Array.from(a, (v, i) => v - b[i]!)) / norm(b);
@@ -92,7 +79,7 @@ describe('against NumPy', () => {
   });
 
   test.each(int8Forms)('%s products', async (form) => {
-    const file = int8FileOf(oracle('int8/products.safetensors'), products(), form);
+    const file = fileWithInt8(oracle('int8/products.safetensors'), products(), form);
     const { y, dx } = await run(inInt8(products(), form), file, feeds);
     const prefix = form === 'dynamic' ? 'dynamic' : 'blocks';
     // integers are exact; float32 sums of 64 numbers err by 1e-6
@@ -102,7 +89,7 @@ describe('against NumPy', () => {
   });
 
   test('the error is that of uniform rounding, not more', async () => {
-    const file = int8FileOf(oracle('int8/products.safetensors'), products(), 'dynamic');
+    const file = fileWithInt8(oracle('int8/products.safetensors'), products(), 'dynamic');
     const { y, dx } = await run(inInt8(products(), 'dynamic'), file, feeds);
     for (const [ours, name] of [
       [y, 'y'],
@@ -115,7 +102,7 @@ describe('against NumPy', () => {
   });
 
   test('an infinite number does not become a finite one', async () => {
-    const file = int8FileOf(oracle('int8/products.safetensors'), products(), 'dynamic');
+    const file = fileWithInt8(oracle('int8/products.safetensors'), products(), 'dynamic');
     for (const bad of [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
       const x = Float32Array.from(floats(golden.x));
       x[inner + 3] = bad;
@@ -175,7 +162,7 @@ describe('against NumPy', () => {
       ),
     ],
   ])('mutant: %s is off by more than ten times the error', async (_, graph) => {
-    const file = int8FileOf(oracle('int8/products.safetensors'), products(), 'dynamic');
+    const file = fileWithInt8(oracle('int8/products.safetensors'), products(), 'dynamic');
     const { y, dx } = await run(graph, file, feeds);
     expect(error(floats(y), floats(golden.y))).toBeGreaterThan(10 * number('dynamic.bound_y'));
     expect(error(floats(dx), floats(golden.dx))).toBeGreaterThan(10 * number('dynamic.bound_dx'));
@@ -187,9 +174,7 @@ const base = lossGraph(goldenConfig);
 /** The golden weights with independent errors in the products' matrices, ‖error‖ = share · ‖W‖. */
 function noisyFile(share: number): string {
   const matrices = new Set(matricesOf(base).map(({ name }) => name));
-  const folder = mkdtempSync(join(tmpdir(), 'mile-ort-noise-'));
-  folders.add(folder);
-  const path = join(folder, 'weights.safetensors');
+  const path = weightsPathIn('noise');
   withSafetensors(weightsFile, (file) => {
     const noisy = (name: string, i: number): LazyTensor['bytes'] => {
       const values = new Float32Array(file.bytes(name).buffer);
@@ -225,7 +210,7 @@ describe.each([
     '%s: loss and gradients move as far as weights that are off by %d a product move them',
     async (form, share) => {
       const expected = await run(graph, weightsFile, feeds);
-      const found = await run(inInt8(graph, form), int8FileOf(weightsFile, base, form), feeds);
+      const found = await run(inInt8(graph, form), fileWithInt8(weightsFile, base, form), feeds);
       const disturbed = await run(graph, noisyFile(share), feeds);
       const names = Object.keys(expected).filter((n) => n.endsWith('.grad'));
       const all = (r: Feeds) => names.flatMap((n) => Array.from(floats(r[n])));
@@ -262,7 +247,7 @@ test.each(['attention', 'blocks'] as const)(
   async (mode) => {
     const graph = prune(gradientGraph(goldenConfig, 'lora-r4', { placement: 'P/P/P' }));
     const feeds = { ...variantTensors('lora-r4'), ...goldenFeeds() };
-    const file = int8FileOf(weightsFile, base, 'dynamic');
+    const file = fileWithInt8(weightsFile, base, 'dynamic');
     const kept = await run(inInt8(graph, 'dynamic'), file, feeds);
     const rebuilt = await run(inInt8(recompute(graph, mode), 'dynamic'), file, feeds);
     for (const [name, { data }] of Object.entries(kept)) expect(rebuilt[name]!.data, name).toEqual(data);

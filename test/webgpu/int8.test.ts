@@ -1,7 +1,4 @@
 /** @file The weight-only form on WebGPU without the CPU's help: the CPU's numbers. */
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { verify } from '../../graph-builder/ir/graph.js';
 import { lossGraph } from '../../graph-builder/models/miss.js';
@@ -16,14 +13,14 @@ import {
   writeSafetensors,
 } from '../../training-artifacts/weights/safetensors-file.js';
 import { goldenConfig, norm, weightsFile } from '../support/golden.js';
-import { fileWithInt8, inInt8 } from '../support/int8.js';
+import { fileWithInt8, inInt8, weightsPathIn } from '../support/int8.js';
 import { isSkipped } from './adapter.js';
 import { graphCases } from './graph-cases.js';
 import { openOn } from './open.js';
 
 /** The golden weights with all matrices in float16. */
 function halfFile(): string {
-  const path = join(mkdtempSync(join(tmpdir(), 'mile-ort-half-')), 'weights.safetensors');
+  const path = weightsPathIn('half');
   withSafetensors(weightsFile, (file) => {
     const tensors = [...file.header.tensors].map(([name, { shape }]): [string, LazyTensor] => {
       const half = () => new Uint8Array(toHalf(new Float32Array(file.bytes(name).buffer)).buffer);
