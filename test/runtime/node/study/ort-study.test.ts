@@ -25,12 +25,14 @@ const grid = (own: string): string => {
   writeFileSync(join(folder, 'grid.yaml'), own);
   return folder;
 };
+/** Seconds for three programs that start one after the other on a busy machine. */
+const PATIENCE = 120;
 const flags = ['--grid', 'grid.yaml', '--seeds', '1', '--limit', '40', '--threads', '1', '--json'];
 const indented = tiny.trim().replaceAll('\n', '\n  ');
 
 describe.concurrent('a study', () => {
   test('is interrupted, goes on where it was, and names the row that fails', {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     const folder = grid(
       `- method: lora\n  rank: 2\n  sites: nothing.like.this\n  epochs: 40\n  ${indented}\n- method: ia3\n  placement: F/P/P\n  epochs: 40\n  ${indented}\n`,
@@ -42,7 +44,7 @@ describe.concurrent('a study', () => {
       existsSync(runs)
         ? readdirSync(runs).find((name) => name.startsWith('ia3') && name.endsWith('s0'))
         : undefined;
-    await until(() => found() !== undefined && stepsOf(join(runs, found()!)) > 5);
+    await until(() => found() !== undefined && stepsOf(join(runs, found()!)) > 5, PATIENCE);
     // a second study in the same folder
     const second = await runProgram('ort-study', flags, folder);
     expect(second.stderr).toMatch(
@@ -85,21 +87,23 @@ describe.concurrent('a study', () => {
     expect(readFileSync(join(folder, told.report), 'utf8') === before).toBe(true);
   });
 
-  test('that is killed takes its training with it', { timeout: 60_000 }, async () => {
+  test('that is killed takes its training with it', { timeout: 300_000 }, async () => {
     const folder = grid(`method: ia3\nplacement: F/P/P\nepochs: 400\n${tiny}`);
     const study = start('ort-study', flags, folder);
     const run = join(folder, 'study', 'runs', 'ia3-fpp-s0');
-    await until(() => stepsOf(run) > 5);
+    await until(() => stepsOf(run) > 5, PATIENCE);
     const train = trainerOf(study.child.pid!)!;
     const trainer = trainerOf(train)!;
     expect([lives(train), lives(trainer)]).toEqual([true, true]);
     study.child.kill('SIGKILL');
     await study.ended;
-    await until(() => !lives(train) && !lives(trainer));
+    await until(() => !lives(train) && !lives(trainer), PATIENCE);
     expect((await runProgram('ort-study', [...flags, '--list'], folder)).code).toBe(0);
   });
 
-  test('with a budget that holds no run says so, and how much a run needs', { timeout: 60_000 }, async () => {
+  test('with a budget that holds no run says so, and how much a run needs', {
+    timeout: 300_000,
+  }, async () => {
     const folder = grid(`method: ia3\nplacement: F/P/P\nepochs: 100000\n${tiny}`);
     const { code, stdout, stderr } = await runProgram('ort-study', [...flags, '--budget', '20s'], folder);
     expect(stderr).toMatch(
@@ -111,7 +115,7 @@ describe.concurrent('a study', () => {
 });
 
 test('what would end after the budget is cut, by the times of runs that are finished', {
-  timeout: 60_000,
+  timeout: 300_000,
 }, async () => {
   const source = `method: [lora, ia3]\nrank: 2\nplacement: [F/P/P, T/P/P]\nepochs: 1\n${tiny}`;
   const folder = grid(source);
@@ -164,7 +168,7 @@ describe.skipIf(!canMount)('a full disk (skipped where mounting a tmpfs is not p
     execFileSync('umount', [disk]);
   });
 
-  test('ends the study with what to do; with space it goes on', { timeout: 60_000 }, async () => {
+  test('ends the study with what to do; with space it goes on', { timeout: 300_000 }, async () => {
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=40m', 'tmpfs', disk]);
     writeFileSync(join(disk, 'grid.yaml'), `method: ia3\nplacement: [F/P/P, F/F/P]\nepochs: 1\n${tiny}`);
     const { bavail, bsize } = statfsSync(disk);
