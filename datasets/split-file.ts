@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { FileError } from '../graph-builder/errors.js';
-import type { Dataset, Question } from './dataset.js';
+import type { Dataset, Question, ShippedDataset } from './dataset.js';
 import { readJson } from './read-json.js';
 import {
   drawSplit,
@@ -13,21 +13,30 @@ import {
   splitNames,
 } from './split.js';
 
-export interface Split extends SplitLists {
-  readonly name: SplitName;
-  readonly seed: number;
-  /** Hash of the three lists, see `splitHash`. */
-  readonly sha256: string;
-}
+/** What `ort-data split` says of how it drew. */
+const drawnSchema = z.strictObject({
+  dataset: z.string(),
+  /** no two parts share one: image, patient or question (its wording) */
+  by: z.string(),
+  testShare: z.number(),
+  validationShare: z.number(),
+  /** largest distance of perceptual hashes, in bits, of images kept together; null: not looked for */
+  nearDuplicateBits: z.number().int().nullable(),
+  /** of the rows it was drawn from, see `rowsHash` */
+  rowsSha256: z.string(),
+});
 
 const splitSchema = z.strictObject({
-  name: z.enum(splitNames),
+  name: z.string(),
   seed: z.number().int(),
   train: z.array(z.string()),
   validation: z.array(z.string()),
   test: z.array(z.string()),
+  /** Hash of the three lists, see `splitHash`. */
   sha256: z.string(),
+  drawn: drawnSchema.optional(),
 });
+export type Split = SplitLists & Readonly<Omit<z.infer<typeof splitSchema>, keyof SplitLists>>;
 
 /** SHA-256, in hex, of `{"test":[…],"train":[…],"validation":[…]}` without blanks, each list sorted. */
 export function splitHash({ train, validation, test }: SplitLists): string {
@@ -37,6 +46,14 @@ export function splitHash({ train, validation, test }: SplitLists): string {
     validation: sorted(validation),
   });
   return createHash('sha256').update(canonical).digest('hex');
+}
+
+/** SHA-256, in hex, of the lines [qid, imageId, question or its wordings, answer] as JSON, in the order of the rows. */
+export function rowsHash(questions: readonly Question[]): string {
+  const hash = createHash('sha256');
+  for (const { qid, imageId, question, wordings, answer } of questions)
+    hash.update(`${JSON.stringify([qid, imageId, wordings ?? question, answer])}\n`);
+  return hash.digest('hex');
 }
 
 /** A split drawn anew, with its hash: see `drawSplit`. */
@@ -50,15 +67,25 @@ export function makeSplit(
   return { name, seed, ...lists, sha256: splitHash(lists) };
 }
 
+/** Reads a split that was published with the dataset. @throws as {@link readSplit}. */
+export const loadSplit = (dataset: ShippedDataset, name: SplitName): Split =>
+  readSplit(
+    dataset,
+    dataset.splitPath(name),
+    `restore the file as published; splits are ${splitNames.join(', ')}`,
+  );
+
 /**
- * Reads a split that was published with the dataset.
+ * Reads a split of a dataset.
  *
  * @throws {FileError} when the file is missing or damaged, its hash is not that of its lists, a qid is
  *   not of the dataset, or a qid stands in two lists.
  */
-export function loadSplit(dataset: Dataset, name: SplitName): Split {
-  const path = dataset.splitPath(name);
-  const remedy = `restore the file as published; splits are ${splitNames.join(', ')}`;
+export function readSplit(
+  dataset: Dataset,
+  path: string,
+  remedy = 'draw it again with ort-data split',
+): Split {
   const split = readJson(path, splitSchema, remedy);
   const hash = splitHash(split);
   if (hash !== split.sha256) {

@@ -1,11 +1,11 @@
 /** @file Draws the splits: which questions train, choose a checkpoint, and test. Pure. */
-import type { Organ, Question } from './dataset.js';
+import type { Question } from './dataset.js';
 import { hash32, shuffled } from './random.js';
 
 export const splitNames = ['official', 'image'] as const;
 
 /**
- * `official`: the published split by question; nearly all its test images are also trained on.
+ * `official`: as published with the rows; of VQA-RAD by question, nearly all its test images are also trained on.
  * `image`: no image of a test question is trained on.
  */
 export type SplitName = (typeof splitNames)[number];
@@ -22,29 +22,31 @@ export interface SplitOptions {
   readonly frame?: boolean;
 }
 
-/** Test images an organ of the `image` split: 63 of 314, a fifth. */
-const TEST_IMAGES_PER_ORGAN = 21;
+/** Of the images of each organ, in the `image` split; of VQA-RAD 21 each, 63 of 314. */
+const TEST_SHARE = 0.2;
 const VALIDATION_SHARE = 0.1;
 
-/** Wording of a question without case, blanks and punctuation: equal for questions that read alike. */
+/** A text without case, blanks and punctuation: equal for questions that read alike. */
+export const wordsOf = (text: string): string =>
+  text
+    .toLowerCase()
+    .match(/[\p{L}\p{N}]+/gu)
+    ?.join(' ') ?? '';
+
+/** Image and wording: equal for questions that ask the same of an image. */
 export const wordingOf = ({ imageId, question }: Pick<Question, 'imageId' | 'question'>): string =>
-  `${imageId} ${
-    question
-      .toLowerCase()
-      .match(/[\p{L}\p{N}]+/gu)
-      ?.join(' ') ?? ''
-  }`;
+  `${imageId} ${wordsOf(question)}`;
 
 /** Code unit order: the same on every machine and in every language. */
 export const sorted = (words: Iterable<string>): string[] => [...words].sort((a, b) => (a < b ? -1 : 1));
 
-/** Image ids by organ, sorted. */
-function imagesByOrgan(questions: readonly Question[]): [Organ, string[]][] {
-  const byOrgan = new Map<Organ, Set<string>>();
-  for (const { organ, imageId } of questions) {
+/** Image ids by organ, sorted; images without one form a group of their own. */
+function imagesByOrgan(questions: readonly Question[]): [string, string[]][] {
+  const byOrgan = new Map<string, Set<string>>();
+  for (const { organ = '', imageId } of questions) {
     byOrgan.set(organ, (byOrgan.get(organ) ?? new Set()).add(imageId));
   }
-  return (['CHEST', 'ABD', 'HEAD'] as const).map((organ) => [organ, sorted(byOrgan.get(organ) ?? [])]);
+  return sorted(byOrgan.keys()).map((organ) => [organ, sorted(byOrgan.get(organ)!)]);
 }
 
 /**
@@ -64,7 +66,7 @@ function validationImages(questions: readonly Question[], seed: number): Set<str
 function imageTestImages(questions: readonly Question[], seed: number): Set<string> {
   return new Set(
     imagesByOrgan(questions).flatMap(([organ, images]) =>
-      shuffled(images, seed, 'image-test', organ).slice(0, TEST_IMAGES_PER_ORGAN),
+      shuffled(images, seed, 'image-test', organ).slice(0, Math.round(images.length * TEST_SHARE)),
     ),
   );
 }
@@ -72,7 +74,8 @@ function imageTestImages(questions: readonly Question[], seed: number): Set<stri
 /**
  * Draws a split; the same arguments always give the same lists.
  *
- * Validation is all trainable questions of a tenth of the images that the split trains on.
+ * Validation is the published one in `official`, where there is one; else all trainable questions of a tenth of the
+ * images that the split trains on.
  * Rows of `phraseType` frame are in no list unless `frame` is set, and then in `train` only.
  */
 export function drawSplit(
@@ -87,15 +90,17 @@ export function drawSplit(
 
   const test = asked.filter(isTest);
   const rest = asked.filter((q) => !isTest(q));
-  const heldOut = validationImages(rest, seed);
-  const train = rest.filter((q) => !heldOut.has(q.imageId));
+  const published = name === 'official' && rest.some((q) => q.set === 'validation');
+  const heldOut = published ? new Set<string>() : validationImages(rest, seed);
+  const isHeldOut = (q: Question) => (published ? q.set === 'validation' : heldOut.has(q.imageId));
+  const train = rest.filter((q) => !isHeldOut(q));
   if (frame) {
     const tested = new Set(test.map(wordingOf));
     train.push(
       ...questions.filter(
         (q) =>
           q.phraseType === 'frame' &&
-          !heldOut.has(q.imageId) &&
+          !isHeldOut(q) &&
           !testImages.has(q.imageId) &&
           !tested.has(wordingOf(q)),
       ),
@@ -104,7 +109,7 @@ export function drawSplit(
   const qids = (rows: readonly Question[]) => sorted(rows.map((q) => q.qid));
   return {
     train: qids(train),
-    validation: qids(rest.filter((q) => heldOut.has(q.imageId))),
+    validation: qids(rest.filter(isHeldOut)),
     test: qids(test),
   };
 }

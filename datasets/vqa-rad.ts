@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileError } from '../graph-builder/errors.js';
-import { type Dataset, type Question, questionsSchema } from './dataset.js';
+import { type Question, questionsSchema, type ShippedDataset } from './dataset.js';
 import { packageRoot } from './package-root.js';
 import { readJson } from './read-json.js';
 
@@ -15,13 +15,15 @@ const remedy =
  * @param root folder with `questions.json`, `images/` and `splits/`; default: the shipped one.
  * @throws {FileError} when a file or an image is missing or damaged.
  */
-export function loadVqaRad(root = join(packageRoot(), 'datasets', 'vqa-rad')): Dataset {
+export function loadVqaRad(root = join(packageRoot(), 'datasets', 'vqa-rad')): ShippedDataset {
   const questions = readJson(join(root, 'questions.json'), questionsSchema, remedy);
   checkImages(join(root, 'images'), questions);
   return {
     name: 'vqa-rad',
     licence: 'CC0-1.0',
     questions,
+    notes: [],
+    skipped: [],
     imagePath: (imageId) => join(root, 'images', imageId),
     splitPath: (name) => join(root, 'splits', `${name}.json`),
   };

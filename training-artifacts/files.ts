@@ -9,6 +9,7 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
@@ -25,6 +26,7 @@ const remedies: Record<string, string> = {
   EEXIST: 'a file of that name is in the way: choose another path',
   EISDIR: 'give a file, not a folder',
   ENOTDIR: 'check the path: a part of it is a file',
+  ERR_FS_FILE_TOO_LARGE: 'give a smaller file: this one is read whole',
 };
 
 /** A {@link FileError} for an error of the file system; other errors are passed on. */
@@ -60,8 +62,18 @@ export function* pieces(file: string): Generator<Uint8Array> {
   }
 }
 
-/** @throws {FileError} when the file cannot be read or is not JSON. */
+/** Above any manifest; parsing takes ten times as much memory. */
+const MAX_JSON = 2 ** 26;
+
+/** @throws {FileError} when the file cannot be read, is longer than 64 MB or is not JSON. */
 export function readJson(file: string): unknown {
+  const { size } = statSync(file, { throwIfNoEntry: false }) ?? { size: 0 };
+  if (size > MAX_JSON)
+    throw new FileError(
+      `${size} bytes of JSON, more than ${MAX_JSON}`,
+      file,
+      'check that this is the right file',
+    );
   try {
     return JSON.parse(readFile(file).toString('utf8'));
   } catch (error) {

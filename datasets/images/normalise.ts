@@ -8,8 +8,10 @@ export interface Normalisation {
 }
 
 export const normalisations = {
-  /** timm's and torchvision's ViT. */
+  /** torchvision's models, DeiT, DINO. */
   imagenet: { scale: 1 / 255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+  /** Google's ViT and most of timm's. */
+  half: { scale: 1 / 255, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
   /** CLIP and BLIP. */
   clip: {
     scale: 1 / 255,
@@ -22,6 +24,8 @@ export const normalisations = {
 
 export type NormalisationName = keyof typeof normalisations;
 
+export const normalisationNames = Object.keys(normalisations) as [NormalisationName, ...NormalisationName[]];
+
 /**
  * @param planes uint8 [3, height, width]
  * @returns float32 [3, height, width]
@@ -31,7 +35,7 @@ export function toPixelValues(
   height: number,
   width: number,
   { scale, mean, std }: Normalisation,
-): Float32Array {
+): Float32Array<ArrayBuffer> {
   const size = height * width;
   if (planes.length !== 3 * size) {
     throw new Error(`internal: ${planes.length} bytes are not 3 x ${height} x ${width}`);

@@ -110,3 +110,10 @@ export function toPlanes({ data, width, height }: RgbImage): Uint8Array {
   }
   return planes;
 }
+
+/** Grey → red = green = blue: [pixels] → [pixels, 3]. */
+export function repeatGrey(grey: Uint8Array): Uint8Array {
+  const rgb = new Uint8Array(3 * grey.length);
+  for (let i = 0; i < grey.length; i++) rgb.fill(grey[i]!, 3 * i, 3 * i + 3);
+  return rgb;
+}

@@ -32,18 +32,32 @@ export interface Scores {
   readonly notYesNo: Accuracy;
 }
 
+export type QuestionKind = keyof Scores;
+
+/** Which questions a kind has. */
+const kinds: Readonly<Record<QuestionKind, (row: AnsweredQuestion) => boolean>> = {
+  overall: () => true,
+  closed: (row) => row.answerType === 'closed',
+  open: (row) => row.answerType === 'open',
+  yesNo: (row) => isYesNo(row.answer),
+  notYesNo: (row) => !isYesNo(row.answer),
+};
+
+/** The same summary of every kind's rows. */
+export const byKind = <R extends AnsweredQuestion, T>(
+  rows: readonly R[],
+  summary: (rows: readonly R[]) => T,
+): Record<QuestionKind, T> =>
+  Object.fromEntries(
+    Object.entries(kinds).map(([kind, keep]) => [kind, summary(rows.filter(keep))]),
+  ) as Record<QuestionKind, T>;
+
+export const exactMatch = (rows: readonly AnsweredQuestion[], options?: BootstrapOptions): Accuracy =>
+  accuracyOf(
+    rows.map((row) => isSameAnswer(row.prediction, row.answer)),
+    options,
+  );
+
 /** Exact-match accuracies, see `normaliseAnswer`. */
-export function scoreAnswers(rows: readonly AnsweredQuestion[], options?: BootstrapOptions): Scores {
-  const of = (keep: (row: AnsweredQuestion) => boolean) =>
-    accuracyOf(
-      rows.filter(keep).map((row) => isSameAnswer(row.prediction, row.answer)),
-      options,
-    );
-  return {
-    overall: of(() => true),
-    closed: of((row) => row.answerType === 'closed'),
-    open: of((row) => row.answerType === 'open'),
-    yesNo: of((row) => isYesNo(row.answer)),
-    notYesNo: of((row) => !isYesNo(row.answer)),
-  };
-}
+export const scoreAnswers = (rows: readonly AnsweredQuestion[], options?: BootstrapOptions): Scores =>
+  byKind(rows, (some) => exactMatch(some, options));

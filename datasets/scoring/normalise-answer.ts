@@ -18,6 +18,23 @@ export function normaliseAnswer(text: string): string {
     .trim();
 }
 
+/**
+ * The words of an answer, as they stood before the tokenizer put blanks around punctuation; case, accents and full
+ * stops at the end do not count.
+ * @example answerWords('x - ray, of the chest.') // ['x-ray,', 'of', 'the', 'chest']
+ */
+export const answerWords = (text: string): string[] =>
+  text
+    .normalize('NFD')
+    .replace(/\p{Mn}/gu, '')
+    .toLowerCase()
+    .replace(/\s+([-/'\u2019])\s+/gu, '$1')
+    .replace(/(\d)\s*\.\s+(?=\d)/g, '$1.')
+    .replace(/\s+([,.;:?!)])/g, '$1')
+    .replace(/[\s.]+$/u, '')
+    .split(/\s+/)
+    .filter((word) => word !== '');
+
 /** Exact match after normalisation. */
 export const isSameAnswer = (a: string, b: string): boolean => normaliseAnswer(a) === normaliseAnswer(b);
 

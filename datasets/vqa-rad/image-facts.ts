@@ -32,7 +32,7 @@ export interface ImageFacts {
  * "is this …" names. "No" tells nothing: it leaves more than one possibility.
  */
 export function factsOf(answered: readonly Question[]): ImageFacts {
-  const about = answered.filter((q) => /MODALITY|PLANE/.test(q.questionType));
+  const about = answered.filter((q) => /MODALITY|PLANE/.test(q.questionType ?? ''));
   const statements = about.map(statementOf);
   const plane = agreed(statements, planeWords);
   const film = plane === 'pa' || plane === 'ap';

@@ -1,6 +1,6 @@
 /** @file Questions made from metadata: they teach a model from scratch to look and to answer. */
 import { UserError } from '../../graph-builder/errors.js';
-import type { Dataset, Organ, Question } from '../dataset.js';
+import type { Dataset, Question } from '../dataset.js';
 import { shuffled } from '../random.js';
 import { wordingOf } from '../split.js';
 import { baseTrainingQuestions, heldOutQuestions } from './base-split.js';
@@ -13,7 +13,7 @@ interface Wordings {
   readonly yesNo: readonly string[];
 }
 
-const organNames: Readonly<Record<Organ, string>> = { CHEST: 'chest', ABD: 'abdomen', HEAD: 'head' };
+const organNames: Readonly<Record<string, string>> = { CHEST: 'chest', ABD: 'abdomen', HEAD: 'head' };
 
 const organWordings: Wordings = {
   type: 'ORGAN',
@@ -76,12 +76,13 @@ function otherPlanes(plane: Plane): Plane[] {
 
 /** Rows about one image, of which `own` are the allowed questions. */
 function rowsOf(imageId: string, own: readonly Question[]): Question[] {
-  const { organ } = own[0]!;
+  const organ = own[0]!.organ!;
+  const organName = organNames[organ]!;
   const { modality, plane } = factsOf(own);
-  const otherOrgans = Object.values(organNames).filter((name) => name !== organNames[organ]);
+  const otherOrgans = Object.values(organNames).filter((name) => name !== organName);
   const few = { open: 1, yesNo: 1 };
   const asked: [Wordings, Pair[]][] = [
-    [organWordings, ask(organWordings, organNames[organ], otherOrgans, { open: 4, yesNo: 3 }, imageId)],
+    [organWordings, ask(organWordings, organName, otherOrgans, { open: 4, yesNo: 3 }, imageId)],
   ];
   if (modality) {
     const others = modalities.filter((m) => m !== modality);

@@ -7,6 +7,7 @@ import { indexing } from './indexing.js';
 import { linear } from './linear.js';
 import { logic } from './logic.js';
 import { normalization } from './normalization.js';
+import { quantisation } from './quantisation.js';
 import { reductions } from './reductions.js';
 import type { GradientRules } from './rule.js';
 import { shapes } from './shapes.js';
@@ -19,6 +20,7 @@ export const rules: GradientRules = {
   ...linear,
   ...logic,
   ...normalization,
+  ...quantisation,
   ...reductions,
   ...shapes,
 };

@@ -8,6 +8,8 @@ export interface SupportedOperator {
   readonly domain: string;
   /** false: no gradient flows back through it, or none is written */
   readonly differentiable: boolean;
+  /** only rewrites and the backward pass make it: no model that is read may contain it */
+  readonly internal: boolean;
 }
 
 /**
@@ -21,4 +23,5 @@ export const supportedOperators = (): readonly SupportedOperator[] =>
     op,
     domain: definitionOf(op).domain ?? '',
     differentiable: typeof rules[op] === 'function',
+    internal: typeof rules[op] === 'object',
   }));

@@ -79,9 +79,14 @@ export class GraphBuilder {
 
   /** A weight by its reference name; asking twice gives the same value (tied weights). */
   parameter(name: string, shape: Shape, init: Initialiser = 'checkpoint', trainable = false): Parameter {
+    return this.stored({ kind: 'parameter', name, dtype: 'float32', shape, trainable, init });
+  }
+
+  /** A frozen tensor of any dtype from the weights' files, e.g. an 8-bit copy of a weight. */
+  stored(parameter: Parameter): Parameter {
+    const { name } = parameter;
     const existing = this.parameters.get(name);
     if (existing) return existing;
-    const parameter: Parameter = { kind: 'parameter', name, dtype: 'float32', shape, trainable, init };
     this.parameters.set(name, parameter);
     return parameter;
   }

@@ -81,3 +81,5 @@ export interface Graph {
 
 export const isParameter = (v: Value | undefined): v is Parameter =>
   v !== undefined && 'kind' in v && v.kind === 'parameter';
+
+export const isInput = (v: Value): v is Input => 'kind' in v && v.kind === 'input';

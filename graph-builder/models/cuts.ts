@@ -6,7 +6,7 @@ import { frozenCut } from '../rewrites/frozen-cut.js';
 
 /**
  * vit: the image encoder's output, an image.
- * kv:  also the frozen key and value products of cross-attention, an image; with a frozen JTM encoder the
+ * kv:  also the frozen key and value products of cross-attention, a question's image; with a frozen JTM encoder the
  *      question's states instead, a question.
  */
 export const cutLevels = ['vit', 'kv'] as const;
@@ -14,8 +14,15 @@ export type CutLevel = (typeof cutLevels)[number];
 
 export interface MissCut extends FrozenCut {
   /** what a row of features belongs to */
-  readonly per: 'image' | 'question';
+  readonly per: FeatureOwner;
 }
+
+/**
+ * image: a distinct image of the batch. imageOfQuestion: the image of each question, again if several ask about it:
+ * large features are fed where they are needed, since picking them in the graph copies them once more.
+ */
+export const featureOwners = ['image', 'imageOfQuestion', 'question'] as const;
+export type FeatureOwner = (typeof featureOwners)[number];
 
 const image = { source: 'pixel_values', inputs: new Set(['pixel_values']), items: 'images' } as const;
 
@@ -39,13 +46,14 @@ const question: CutOptions = {
 const isByToken = ({ shape }: Feature): boolean =>
   shape.length === 2 && shape[0] === product(['batch', 'question_tokens']);
 
+/** A loss graph with distinct images, and one with an image a question: see `lossGraph`. */
+export type LossGraphs = (images: 'images' | 'batch') => Graph;
+
 /** Cuts a loss graph; undefined when the image encoder is not frozen, or has dropout. */
-export function cutMiss(graph: Graph, level: CutLevel): MissCut | undefined {
+export function cutMiss(lossGraph: LossGraphs, level: CutLevel): MissCut | undefined {
+  const graph = lossGraph('images');
   const isImageEncoder = { parameters: (p: { name: string }) => p.name.startsWith('visual_encoder.') };
-  if (level === 'vit') {
-    const cut = frozenCut(graph, { ...image, ...isImageEncoder });
-    return cut && reachesOutput(cut) ? { ...cut, per: 'image' } : undefined;
-  }
+  if (level === 'vit') return wholeEncoder(frozenCut(graph, { ...image, ...isImageEncoder }), 'image');
   const trained = (module: string) =>
     graph.parameters.some((p) => p.trainable && p.name.startsWith(`${module}.`));
   if (trained('visual_encoder')) return undefined;
@@ -53,10 +61,11 @@ export function cutMiss(graph: Graph, level: CutLevel): MissCut | undefined {
     const cut = frozenCut(graph, question);
     if (cut?.features.every(isByToken)) return { ...cut, per: 'question' };
   }
-  const cut = frozenCut(graph, image);
-  return cut && reachesOutput(cut) ? { ...cut, per: 'image' } : undefined;
+  const cut = wholeEncoder(frozenCut(graph, image), 'image');
+  if (!cut || cut.features.length === 1) return cut; // no key or value is frozen
+  return wholeEncoder(frozenCut(lossGraph('batch'), { ...image, items: 'batch' }), 'imageOfQuestion');
 }
 
-/** Whether the whole image encoder is kept: with a noisy one only its first layers could be. */
-const reachesOutput = ({ rest }: FrozenCut): boolean =>
-  !rest.parameters.some((p) => p.name.startsWith('visual_encoder.'));
+/** A cut that keeps the whole image encoder: of a noisy one only the first layers could be kept. */
+const wholeEncoder = (cut: FrozenCut | undefined, per: FeatureOwner): MissCut | undefined =>
+  cut && !cut.rest.parameters.some((p) => p.name.startsWith('visual_encoder.')) ? { ...cut, per } : undefined;

@@ -4,8 +4,8 @@ import { product } from '../ir/dim.js';
 import type { Dim, Graph, Value } from '../ir/types.js';
 import { seedInputs } from '../nn/dropout.js';
 import { imageTokens, type MissConfig, type ModuleName } from './config.js';
-import { type KeyValue, keyValue, textBody } from './text-body.js';
-import { logits, smoothedLoss } from './text-decoder.js';
+import { type KeyValue, keyValue, type TextBodyInputs, textBody } from './text-body.js';
+import { type LossInputs, logits, smoothedLoss } from './text-decoder.js';
 import { imageEncoder } from './vit.js';
 
 /** Rates of the reference: 0.1 in the text modules, drop path up to 0.1 in the ViT. */
@@ -19,8 +19,11 @@ export const MAX_BEAMS = 8;
 
 const DECODER = 'text_decoder.bert';
 
-const pixelInput = (g: GraphBuilder, { imageSize }: MissConfig): Value =>
-  g.input('pixel_values', 'float32', ['images', 3, imageSize, imageSize]);
+/** The leading axis of images: distinct ones that questions pick from, or one a question. */
+type ImageAxis = 'images' | 'batch';
+
+const pixelInput = (g: GraphBuilder, { imageSize }: MissConfig, images: ImageAxis = 'images'): Value =>
+  g.input('pixel_values', 'float32', [images, 3, imageSize, imageSize]);
 
 /** int32 [batch, tokens] ids, positions and mask of a text, and the shape that its heads need. */
 function textInputs(g: GraphBuilder, kind: 'question' | 'answer', { hidden, textHeads }: MissConfig) {
@@ -53,19 +56,35 @@ function causalMask(g: GraphBuilder, mask: Value, positions: Value): Value {
   return g.mul(g.sub(allowed, 1), 10_000);
 }
 
+type Observed = Pick<TextBodyInputs, 'observeCross'>;
+
+/** Image states [images, tokens, hidden] that are given, as rows. */
+const givenImageStates = (g: GraphBuilder, config: MissConfig): Value => {
+  const tokens = imageTokens(config);
+  const given = g.input('image_states', 'float32', ['images', tokens, config.hidden]);
+  return g.reshape(given, [product(['images', tokens]), config.hidden]);
+};
+
 /**
  * The question's states: the JTM encoder over [ENC] w1 … wn [SEP], cross-attending to the image tokens.
  * Keys and values are made once an image; `selection` [batch, images], one 1 a row, picks each question's. A
- * product with 0 and 1 is exact, and its gradient is a product too: no scatter is needed.
+ * product with 0 and 1 is exact, and its gradient is a product too: no scatter is needed. With an image a question
+ * nothing is picked.
  */
 function questionStates(
   g: GraphBuilder,
   config: MissConfig,
-  { imageStates, dropoutRate }: { imageStates: Value; dropoutRate?: number },
+  {
+    imageStates,
+    images = 'images',
+    dropoutRate,
+    observeCross,
+  }: { imageStates: Value; images?: ImageAxis; dropoutRate?: number } & Observed,
 ): { states: Value; mask: Value; positions: Value } {
   const { ids, positions, mask } = textInputs(g, 'question', config);
-  const selection = g.input('image_selection', 'float32', ['batch', 'images']);
+  const selection = images === 'images' && g.input('image_selection', 'float32', ['batch', 'images']);
   const pick = (v: Value): Value => {
+    if (!selection) return v;
     const [, heads, keys, headDim] = v.shape as [Dim, number, number, number];
     const flat = g.matmul(selection, g.reshape(v, ['images', heads * keys * headDim]));
     return g.reshape(flat, ['batch', heads, keys, headDim]);
@@ -73,7 +92,7 @@ function questionStates(
   const cross = (layer: number): KeyValue => {
     const name = `text_encoder.encoder.layer.${layer}.crossattention.self`;
     const each = keyValue(g, imageStates, name, {
-      batch: 'images',
+      batch: images,
       keys: imageTokens(config),
       heads: config.textHeads,
     });
@@ -88,6 +107,7 @@ function questionStates(
       selfMask: additiveMask(g, mask),
       cross,
       ...(dropoutRate && { dropoutRate }),
+      ...(observeCross && { observeCross }),
     },
     config,
   );
@@ -102,15 +122,30 @@ const decoderCross = (g: GraphBuilder, config: MissConfig, states: Value, layer:
   });
 
 /** Hidden states of the decoder for whole answers, [batch·answer_tokens, hidden]. */
-function answerStates(g: GraphBuilder, config: MissConfig, dropout: DropoutRates = {}): Value {
+function answerStates(
+  g: GraphBuilder,
+  config: MissConfig,
+  dropout: DropoutRates = {},
+  images: ImageAxis = 'images',
+): Value {
   const rate = dropout.visual_encoder ?? 0;
-  const imageStates = imageEncoder(g, pixelInput(g, config), config, rate);
+  const imageStates = imageEncoder(g, pixelInput(g, config, images), config, rate);
   const question = questionStates(g, config, {
     imageStates,
+    images,
     ...(dropout.text_encoder && { dropoutRate: dropout.text_encoder }),
   });
+  return decoderStates(g, config, question, { dropoutRate: dropout.text_decoder ?? 0 });
+}
+
+/** The decoder over whole answers, cross-attending to the question's states. */
+function decoderStates(
+  g: GraphBuilder,
+  config: MissConfig,
+  question: ReturnType<typeof questionStates>,
+  { dropoutRate, observeCross }: { dropoutRate: number } & Observed,
+): Value {
   const { ids, positions, mask } = textInputs(g, 'answer', config);
-  const dropoutRate = dropout.text_decoder;
   return textBody(
     g,
     {
@@ -121,28 +156,33 @@ function answerStates(g: GraphBuilder, config: MissConfig, dropout: DropoutRates
       cross: (layer) => decoderCross(g, config, question.states, layer),
       crossMask: additiveMask(g, question.mask),
       crossPositions: question.positions,
-      ...(dropoutRate && { dropoutRate }),
+      dropoutRate,
+      ...(observeCross && { observeCross }),
     },
     config,
   );
 }
 
+const labelInputs = (g: GraphBuilder): LossInputs => ({
+  positions: g.input('label_positions', 'int32', ['labels']),
+  labels: g.input('labels', 'int32', ['labels']),
+  weights: g.input('label_weights', 'float32', ['labels']),
+});
+
 /**
  * Loss of a batch; outputs `loss` [] and `token_losses` [labels]. With dropout rates (also none), the training
- * form: it has the inputs that seed dropout, which rewrites may use too.
+ * form: it has the inputs that seed dropout, which rewrites may use too. With `images` 'batch' each question
+ * comes with its image, also if several ask about the same one.
  */
-export function lossGraph(config: MissConfig, dropout?: DropoutRates): Graph {
+export function lossGraph(config: MissConfig, dropout?: DropoutRates, images: ImageAxis = 'images'): Graph {
   const g = new GraphBuilder();
   if (dropout) {
-    g.input(seedInputs.image, 'int32', ['images']);
+    g.input(seedInputs.image, 'int32', [images]);
     g.input(seedInputs.question, 'int32', ['batch', 'question_tokens']);
     g.input(seedInputs.answer, 'int32', ['batch', 'answer_tokens']);
   }
-  const hiddenStates = answerStates(g, config, dropout);
-  const positions = g.input('label_positions', 'int32', ['labels']);
-  const labels = g.input('labels', 'int32', ['labels']);
-  const weights = g.input('label_weights', 'float32', ['labels']);
-  const { loss, tokenLosses } = smoothedLoss(g, hiddenStates, { positions, labels, weights }, config);
+  const hiddenStates = answerStates(g, config, dropout, images);
+  const { loss, tokenLosses } = smoothedLoss(g, hiddenStates, labelInputs(g), config);
   return g.finish({ loss, token_losses: tokenLosses });
 }
 
@@ -166,10 +206,7 @@ export function imageEncoderGraph(config: MissConfig): Graph {
  */
 export function questionEncoderGraph(config: MissConfig): Graph {
   const g = new GraphBuilder();
-  const tokens = imageTokens(config);
-  const given = g.input('image_states', 'float32', ['images', tokens, config.hidden]);
-  const imageStates = g.reshape(given, [product(['images', tokens]), config.hidden]);
-  const { states } = questionStates(g, config, { imageStates });
+  const { states } = questionStates(g, config, { imageStates: givenImageStates(g, config) });
   const outputs: Record<string, Value> = {};
   for (let layer = 0; layer < config.textLayers; layer++) {
     const { key, value } = decoderCross(g, config, states, layer);
@@ -233,6 +270,39 @@ export function answerDecoderGraph(config: MissConfig): Graph {
   const lse = g.op('ReduceLogSumExp', [scores], { axes: [1], keepdims: 1 });
   const result = { logits: scores, top_log_probs: g.sub(best, lse), top_ids: topIds, ...outputs };
   return g.finish(result);
+}
+
+/** Outputs of {@link watchedGraph} that hold a layer's cross-attention. */
+export const watchedNames = {
+  /** of the question to the image's tokens, [batch, heads, question_tokens, image tokens] */
+  attention: (layer: number) => `attention.${layer}`,
+  /** of the answer to the question's tokens, [batch, heads, answer_tokens, question_tokens] */
+  answerAttention: (layer: number) => `answer_attention.${layer}`,
+};
+
+/**
+ * Log-likelihood of given answers with the cross-attention that it passed through: `loss` [] = Σ weight · −log p of
+ * the labels (no smoothing), `token_losses` [labels], and the outputs of {@link watchedNames}. Inputs as the loss
+ * graph's, with `image_states` instead of pixels.
+ */
+export function watchedGraph(config: MissConfig): Graph {
+  const g = new GraphBuilder();
+  const outputs: Record<string, Value> = {};
+  const watch = (name: (layer: number) => string): Observed => ({
+    observeCross: (layer, probabilities) => {
+      outputs[name(layer)] = probabilities;
+    },
+  });
+  const question = questionStates(g, config, {
+    imageStates: givenImageStates(g, config),
+    ...watch(watchedNames.attention),
+  });
+  const states = decoderStates(g, config, question, {
+    dropoutRate: 0,
+    ...watch(watchedNames.answerAttention),
+  });
+  const { loss, tokenLosses } = smoothedLoss(g, states, labelInputs(g), { ...config, labelSmoothing: 0 });
+  return g.finish({ loss, token_losses: tokenLosses, ...outputs });
 }
 
 /** Hidden states of a text module alone, without cross-attention: [batch·question_tokens, hidden]. */

@@ -2,7 +2,7 @@
 import type { GraphBuilder } from '../ir/builder.js';
 import { product } from '../ir/dim.js';
 import type { Dim, Value } from '../ir/types.js';
-import { attend, mergeHeads, splitHeads } from '../nn/attention.js';
+import { type AttentionInputs, attend, mergeHeads, splitHeads } from '../nn/attention.js';
 import { columnNumbers, dropout, rowSeeds, tokenColumns } from '../nn/dropout.js';
 import { gelu, layerNorm, linear } from '../nn/layers.js';
 import type { MissConfig } from './config.js';
@@ -29,6 +29,8 @@ export interface TextBodyInputs {
   readonly crossMask?: Value;
   /** int32 [batch, keys]: positions of the tokens that cross-attention sees, where their number is symbolic */
   readonly crossPositions?: Value;
+  /** sees the probabilities of each layer's cross-attention [batch, heads, tokens, keys] */
+  readonly observeCross?: (layer: number, probabilities: Value) => void;
   /** adds cached keys and values; sees each layer's own */
   readonly cache?: (layer: number, own: KeyValue) => KeyValue;
   /** rate of the dropout on embeddings, probabilities and sub-layer outputs; 0 in evaluation */
@@ -90,7 +92,12 @@ function attentionLayer(
     value,
     mask,
     keyPositions,
-  }: KeyValue & { mask?: Value | undefined; keyPositions?: Value | undefined },
+    observe,
+  }: KeyValue &
+    Pick<AttentionInputs, 'observe'> & {
+      mask?: Value | undefined;
+      keyPositions?: Value | undefined;
+    },
 ): Value {
   const { g, config, batch, tokens, rows } = frame;
   const { hidden, textHeads: heads } = config;
@@ -102,6 +109,7 @@ function attentionLayer(
     value,
     ...(mask && { mask }),
     ...(masked && { dropProbabilities: masked }),
+    observe,
   });
   const output = linear(g, mergeHeads(g, context, rows), `${name}.output.dense`, hidden);
   return layerNorm(g, g.add(drop(frame, output, `${name}.output`), x), `${name}.output.LayerNorm`, EPSILON);
@@ -115,9 +123,14 @@ function textLayer(frame: Frame, x: Value, layer: number): Value {
   const keyPositions = inputs.cache ? undefined : inputs.positions;
   let y = attentionLayer(frame, x, `${name}.attention`, { ...self, mask: inputs.selfMask, keyPositions });
   if (inputs.cross) {
-    const { crossMask: mask, crossPositions } = inputs;
+    const { crossMask: mask, crossPositions, observeCross } = inputs;
     const states = inputs.cross(layer);
-    y = attentionLayer(frame, y, `${name}.crossattention`, { ...states, mask, keyPositions: crossPositions });
+    y = attentionLayer(frame, y, `${name}.crossattention`, {
+      ...states,
+      mask,
+      keyPositions: crossPositions,
+      observe: observeCross && ((probabilities) => observeCross(layer, probabilities)),
+    });
   }
   const inner = gelu(g, linear(g, y, `${name}.intermediate.dense`, config.intermediate));
   const outer = linear(g, inner, `${name}.output.dense`, config.hidden);

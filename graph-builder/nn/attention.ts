@@ -26,15 +26,18 @@ export interface AttentionInputs {
   readonly mask?: Value;
   /** applied to the probabilities [batch, heads, tokens, keys] */
   readonly dropProbabilities?: (probabilities: Value) => Value;
+  /** sees the probabilities [batch, heads, tokens, keys] before dropout */
+  readonly observe?: ((probabilities: Value) => void) | undefined;
 }
 
 /** softmax(Q·Kᵀ/√headDim + mask)·V → [batch, heads, tokens, headDim] */
 export function attend(g: GraphBuilder, inputs: AttentionInputs): Value {
-  const { query, key, value, mask, dropProbabilities } = inputs;
+  const { query, key, value, mask, dropProbabilities, observe } = inputs;
   const headDim = query.shape[3] as number;
   // scale query, not the scores: [tokens, headDim] is smaller than [tokens, keys]
   const scores = g.matmul(g.mul(query, 1 / Math.sqrt(headDim)), g.swapLast(key));
   const probabilities = g.op('Softmax', [mask ? g.add(scores, mask) : scores], { axis: -1 });
+  observe?.(probabilities);
   return g.matmul(dropProbabilities ? dropProbabilities(probabilities) : probabilities, value);
 }
 

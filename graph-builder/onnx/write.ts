@@ -18,6 +18,17 @@ export interface WriteOptions {
   /** asked for each frozen parameter */
   readonly weights: (parameter: Parameter) => ExternalTensor;
   readonly metadata?: Readonly<Record<string, string>>;
+  /**
+   * Asked for each trainable parameter: what it is where a caller gives no other value. Default: it must be given.
+   * onnxruntime-node ignores values for inputs with a default, so such graphs are for other programs.
+   */
+  readonly defaults?: (parameter: Parameter) => ExternalTensor | DefaultValue;
+}
+
+/** A default that lies in the ONNX file itself, float32. */
+export interface DefaultValue {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
 }
 
 const IR_VERSION = 8;
@@ -71,6 +82,16 @@ function externalTensor(p: Parameter, { location, offset, length }: ExternalTens
     externalData: Object.entries(entries).map(([key, value]) => ({ key, value })),
   };
 }
+
+const defaultTensor = (p: Parameter, value: ExternalTensor | DefaultValue): onnx.ITensorProto =>
+  'location' in value
+    ? externalTensor(p, value)
+    : {
+        name: p.name,
+        dataType: onnxTypes[p.dtype],
+        dims: [...value.shape],
+        rawData: new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength),
+      };
 
 /** Names of the values: an output's public name where it has one, else the value's own. */
 class Names {
@@ -135,10 +156,13 @@ function lowerNodes(graph: Graph, names: Names) {
 /**
  * The bytes of an ONNX model (IR version 8, opset 18, com.microsoft 1).
  *
- * Frozen parameters are initialisers whose data stay where they are (`weights`); trainable ones are inputs
- * without default. `metadata_props` lists both by name. Same graph, same bytes.
+ * Frozen parameters are initialisers whose data stay where they are (`weights`); trainable ones are inputs,
+ * without default unless `defaults` gives one. `metadata_props` lists both by name. Same graph, same bytes.
  */
-export function writeOnnx(whole: Graph, { name, weights, metadata = {} }: WriteOptions): Uint8Array {
+export function writeOnnx(
+  whole: Graph,
+  { name, weights, metadata = {}, defaults }: WriteOptions,
+): Uint8Array {
   const graph = prune(whole);
   const names = new Names(graph);
   const { nodes, literals } = lowerNodes(graph, names);
@@ -160,6 +184,7 @@ export function writeOnnx(whole: Graph, { name, weights, metadata = {} }: WriteO
       input: [...graph.inputs, ...trainable].map((v) => valueInfo(v.name, v)),
       initializer: [
         ...frozen.map((p) => externalTensor(p, weights(p))),
+        ...(defaults ? trainable.map((p) => defaultTensor(p, defaults(p))) : []),
         ...graph.constants.map(literal),
         ...literals,
       ],

@@ -7,6 +7,7 @@ import * as indexing from './indexing.js';
 import * as linear from './linear.js';
 import * as logic from './logic.js';
 import * as normalization from './normalization.js';
+import * as quantisation from './quantisation.js';
 import * as reductions from './reductions.js';
 import * as shapes from './shapes.js';
 
@@ -20,6 +21,7 @@ export const ops = {
   ...shapes,
   ...indexing,
   ...logic,
+  ...quantisation,
 };
 
 export type OpName = keyof typeof ops;

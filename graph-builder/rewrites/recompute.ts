@@ -1,7 +1,7 @@
 /** @file Recomputation: activations are rebuilt in the backward pass instead of being kept from the forward pass. */
 import type { GraphBuilder } from '../ir/builder.js';
 import { sameShape } from '../ir/dim.js';
-import { type Graph, isParameter, type Node, type Value } from '../ir/types.js';
+import { type Graph, isInput, type Node, type Value } from '../ir/types.js';
 import { rewriteNodes } from './rewrite-nodes.js';
 
 /**
@@ -33,7 +33,10 @@ function blockNodes(forward: readonly Node[], producers: ReadonlyMap<Value, Node
   return new Set(within.filter((n) => !isResidual(n, producers)));
 }
 
-/** Which group of connected nodes a rebuilt node belongs to: one is rebuilt as a whole, when its gradient arrives. */
+/**
+ * Which group of connected nodes a rebuilt node belongs to: one is rebuilt as a whole, when its gradient arrives.
+ * Dropout's seeds, which many masks share, connect nothing.
+ */
 function groupsOf(rebuilt: ReadonlySet<Node>, producers: ReadonlyMap<Value, Node>): Map<Node, number> {
   const groups = new Map<Node, number>();
   const parent: number[] = [];
@@ -43,7 +46,7 @@ function groupsOf(rebuilt: ReadonlySet<Node>, producers: ReadonlyMap<Value, Node
     groups.set(node, own);
     for (const v of node.inputs) {
       const from = v && producers.get(v);
-      if (from && rebuilt.has(from)) parent[root(groups.get(from)!)] = own;
+      if (v?.dtype !== 'int32' && from && rebuilt.has(from)) parent[root(groups.get(from)!)] = own;
     }
   }
   return new Map([...groups].map(([node, i]) => [node, root(i)]));
@@ -92,7 +95,8 @@ class Rebuilder {
     const node = this.producers.get(v);
     if (node && this.groups.has(node)) return this.of(v, g, current);
     const kept = current(v);
-    if (isParameter(kept) || !node) return kept;
+    // of inputs only the seeds of dropout masks: they are small, the masks are not
+    if (!node && !(isInput(kept) && kept.dtype === 'int32')) return kept;
     if (kept.dtype === 'float32') return g.add(kept, this.gate(group, g));
     return kept.dtype === 'int32' ? g.add(kept, g.cast(this.gate(group, g), 'int32')) : kept;
   }

@@ -3,6 +3,14 @@ import { decId, sepId } from '../../datasets/tokenizer.js';
 import type { MissConfig } from '../../graph-builder/models/config.js';
 import { imageSelection, pixelFeed, textFeeds } from './batch.js';
 import { type Beam, type BeamRow, beamDefaults, beamSearch, type NextTokens } from './beam-search.js';
+import {
+  type CandidateIds,
+  type LogitStep,
+  type LogitTokens,
+  type RankedCandidate,
+  rankCandidates,
+  temperedAnswers,
+} from './likelihood.js';
 import { type Feeds, float32, floats, int32, type Session, type Tensor } from './session.js';
 
 export interface InferenceSessions {
@@ -23,6 +31,8 @@ export interface AskedQuestion {
   readonly image: number;
   readonly ids: readonly number[];
 }
+
+type Padding = Pick<AnswerOptions, 'referencePadding'>;
 
 /** One base with one set of trained tensors; another set needs no new session. */
 export class Answerer {
@@ -49,11 +59,41 @@ export class Answerer {
     questions: readonly AskedQuestion[],
     options: AnswerOptions = {},
   ): Promise<Beam[][]> {
-    const {
-      beams = beamDefaults.beams,
-      maxLength = beamDefaults.maxLength,
-      referencePadding = false,
-    } = options;
+    const { beams = beamDefaults.beams, maxLength = beamDefaults.maxLength } = options;
+    const step = (await this.startDecoder(imageStates, questions, options))();
+    return beamSearch(questions.length, step, { ...beamDefaults, ...this.special, beams, maxLength });
+  }
+
+  /** The `keep` likeliest candidates of each question, of the `topK` with the likeliest first tokens. */
+  async rank(
+    imageStates: Tensor,
+    questions: readonly AskedQuestion[],
+    candidates: readonly CandidateIds[],
+    { topK, keep, ...options }: Padding & { readonly topK: number; readonly keep: number },
+  ): Promise<RankedCandidate[][]> {
+    const start = await this.startDecoder(imageStates, questions, options);
+    const { promptId } = this.special;
+    return rankCandidates(questions.length, () => withLogits(start()), candidates, { topK, keep, promptId });
+  }
+
+  /** Log probability of a given answer (end token included) to each question, at each temperature. */
+  async temper(
+    imageStates: Tensor,
+    questions: readonly AskedQuestion[],
+    answers: readonly CandidateIds[],
+    temperatures: readonly number[],
+    options: Padding = {},
+  ): Promise<number[][]> {
+    const step = withLogits((await this.startDecoder(imageStates, questions, options))());
+    return temperedAnswers(step, answers, temperatures, this.special.promptId);
+  }
+
+  /** Encodes the questions; the first step of each decoder that this makes takes the prompt. */
+  private async startDecoder(
+    imageStates: Tensor,
+    questions: readonly AskedQuestion[],
+    { referencePadding = false }: Padding,
+  ): Promise<() => DecoderStep> {
     const text = textFeeds(
       'question',
       questions.map((q) => q.ids),
@@ -70,12 +110,12 @@ export class Answerer {
       image_selection: selection,
     });
     const mask = referencePadding ? ones(text.question_mask!) : text.question_mask!;
-    const step = this.decoderStep({ ...this.trained, ...cross, question_mask: mask }, questions.length);
-    return beamSearch(questions.length, step, { ...beamDefaults, ...this.special, beams, maxLength });
+    const fixed = { ...this.trained, ...cross, question_mask: mask };
+    return () => this.decoderStep(fixed, questions.length);
   }
 
   /** The decoder with its cache: each call appends one token to each row. */
-  private decoderStep(fixed: Feeds, questions: number): (rows: readonly BeamRow[]) => Promise<NextTokens> {
+  private decoderStep(fixed: Feeds, questions: number): DecoderStep {
     const { textLayers, textHeads, hidden } = this.config;
     const layers = [...Array(textLayers).keys()];
     const empty = float32(new Float32Array(0), [questions, textHeads, 0, hidden / textHeads]);
@@ -90,7 +130,7 @@ export class Answerer {
       'top_ids',
       ...layers.flatMap((l) => [`present_key.${l}`, `present_value.${l}`]),
     ];
-    return async (rows) => {
+    return async (rows, logits = false) => {
       const results = await this.sessions.answerDecoder.run(
         {
           ...fixed,
@@ -112,7 +152,7 @@ export class Answerer {
             [rows.length],
           ),
         },
-        outputs,
+        logits ? [...outputs, 'logits'] : outputs,
       );
       past = Object.fromEntries(
         layers.flatMap((l) => [
@@ -122,10 +162,18 @@ export class Answerer {
       );
       position += 1;
       const { top_ids: ids, top_log_probs: logProbs } = results;
-      return { width: ids!.dims[1]!, ids: ids!.data, logProbs: floats(logProbs) };
+      const next = { width: ids!.dims[1]!, ids: ids!.data, logProbs: floats(logProbs) };
+      return logits ? { ...next, logits: floats(results.logits) } : next;
     };
   }
 }
+
+type DecoderStep = (rows: readonly BeamRow[], logits?: boolean) => Promise<NextTokens | LogitTokens>;
+
+const withLogits =
+  (step: DecoderStep): LogitStep =>
+  (rows) =>
+    step(rows, true) as Promise<LogitTokens>;
 
 const ones = ({ dims }: Tensor): Tensor =>
   int32(new Int32Array(dims.reduce((p, n) => p * n, 1)).fill(1), dims);

@@ -11,6 +11,8 @@ export interface Sample {
   readonly questionIds: readonly number[];
   /** [DEC] w1 … wn [SEP] */
   readonly answerIds: readonly number[];
+  /** instruction data: forms of the question, of which one is drawn at each visit */
+  readonly wordings?: readonly (readonly number[])[];
 }
 
 /** Few distinct shapes keep ONNX Runtime's memory plan and arena small. */
@@ -60,9 +62,16 @@ function tokenSeeds(
   return { data, dims };
 }
 
-/** Seeds of the dropout masks of a batch; `words` are the run's seed and the epoch. */
-export function seedFeeds(samples: readonly Sample[], feeds: Feeds, words: readonly number[]): Feeds {
-  const images = distinctImages(samples);
+/**
+ * Seeds of the dropout masks of a batch; `words` are the run's seed and the epoch, `images` what the rows of images
+ * in the batch are.
+ */
+export function seedFeeds(
+  samples: readonly Sample[],
+  feeds: Feeds,
+  words: readonly number[],
+  images: readonly string[] = distinctImages(samples),
+): Feeds {
   return {
     image_seed: int32(
       images.map((id) => hash32(...words, 'image', id) | 1),

@@ -57,7 +57,7 @@ export class FrozenFeatures {
   async feeds(
     items: readonly FeatureItem[],
     tokens: number,
-    inputsOf: (indices: readonly number[]) => Feeds,
+    inputsOf: (indices: readonly number[]) => Feeds | Promise<Feeds>,
     slot = 0,
   ): Promise<Feeds> {
     const batch = this.layout.map(({ name, size, perToken }) => {
@@ -68,11 +68,15 @@ export class FrozenFeatures {
     });
     const rowsOf = (index: number) =>
       batch.map(({ width, data }) => data.subarray(index * width, (index + 1) * width));
-    const missing = items.flatMap((item, i) => (this.recall(item, rowsOf(i)) ? [] : [i]));
+    // an item that comes again is copied
+    const firstOf = items.map(({ key }) => items.findIndex((other) => other.key === key));
+    const missing = items.flatMap((item, i) => (firstOf[i] !== i || this.recall(item, rowsOf(i)) ? [] : [i]));
     for (let at = 0; at < missing.length; at += AT_ONCE) {
       const part = missing.slice(at, at + AT_ONCE);
-      await this.compute(part, items, inputsOf(part), rowsOf);
+      await this.compute(part, items, await inputsOf(part), rowsOf);
     }
+    for (const [i, first] of firstOf.entries())
+      if (first !== i) for (const [f, row] of rowsOf(i).entries()) row.set(rowsOf(first)[f]!);
     const entries = this.layout.map(({ name, size, perToken }, f): [string, Tensor] => [
       name,
       float32(batch[f]!.data, [perToken ? items.length * tokens : items.length, size]),

@@ -1,5 +1,5 @@
 /** @file The order of an epoch: a function of the seed and the epoch. */
-import { shuffled } from '../../datasets/random.js';
+import { shuffled, uniform } from '../../datasets/random.js';
 import type { Sample } from './batch.js';
 
 /**
@@ -23,4 +23,14 @@ export function epochOrder(
     ),
   );
   return shuffled(runs, seed, 'runs', epoch).flat();
+}
+
+/** The sample as it is asked in an epoch: with one of its wordings, a function of the seed, the epoch and the qid. */
+export function drawWording(sample: Sample, seed: number, epoch: number): Sample {
+  const { wordings, qid } = sample;
+  if (!wordings) return sample;
+  return {
+    ...sample,
+    questionIds: wordings[Math.floor(uniform(seed, 'wording', epoch, qid) * wordings.length)]!,
+  };
 }

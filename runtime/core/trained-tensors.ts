@@ -1,7 +1,5 @@
-/** @file Trained tensors of an adapter: whether they fit a run, and as the serving graphs take them. */
+/** @file Whether the trained tensors of an adapter fit a run. */
 import { FileError } from '../../graph-builder/errors.js';
-import { servedTensors, type Variant } from '../../graph-builder/variant/variant.js';
-import { type Feeds, float32 } from './session.js';
 
 export interface NamedTensor {
   readonly shape: readonly number[];
@@ -34,10 +32,4 @@ export function checkTensors(
   const known = new Set(trainable.map(({ name }) => name));
   const foreign = [...tensors.keys()].find((name) => !known.has(name));
   if (foreign) throw new FileError(`the run has no ${foreign}`, file, remedy);
-}
-
-/** Trained tensors as the serving graphs take them, e.g. with alpha/rank folded into lora_B. */
-export function servingFeeds(tensors: NamedTensors, variant: Variant, textHeads: number): Feeds {
-  const served = servedTensors(tensors, variant, textHeads);
-  return Object.fromEntries([...served].map(([name, { shape, data }]) => [name, float32(data, shape)]));
 }

@@ -1,32 +1,53 @@
 /** @file Image files to 8-bit RGB. */
 import { readFile } from 'node:fs/promises';
 import sharp, { type Metadata } from 'sharp';
-import type { RgbImage } from '../../datasets/images/resize.js';
+import { decodeDicom } from '../../datasets/images/dicom/decode.js';
+import type { FrameChoice } from '../../datasets/images/dicom/frames.js';
+import { isDicom } from '../../datasets/images/dicom/is-dicom.js';
+import { type RgbImage, repeatGrey } from '../../datasets/images/resize.js';
 import { FileError } from '../../graph-builder/errors.js';
+import { sliceOfFolder } from './dicom-series.js';
 
 const formats: readonly string[] = ['png', 'jpeg', 'webp', 'tiff'];
 /** Bits a channel, in sharp's names. 1, 2 and 4 bits are read as 8. */
 const depths: readonly string[] = ['uchar', 'ushort'];
-const remedy = 'give an undamaged PNG, JPEG, WebP or TIFF image';
+const remedy = 'give an undamaged PNG, JPEG, WebP, TIFF or DICOM image';
+
+export interface DecodeOptions {
+  /** of a DICOM file with several frames, or the slice of a folder that holds a series; default: first */
+  readonly frame?: FrameChoice;
+  /** told what the user should know, e.g. that names may be in the pixels */
+  readonly onNote?: (note: string) => void;
+}
 
 /**
- * Decodes PNG, JPEG, WebP or TIFF (first page) as a viewer shows it.
+ * Decodes PNG, JPEG, WebP, TIFF (first page) or DICOM as a viewer shows it, whatever the file is called.
  *
  * EXIF orientation is applied, transparency lies on black, CMYK and grey become sRGB. Grey images of 16 bits
  * are stretched, their darkest value to 0 and their brightest to 255: medical ones often use 12 of their
  * 16 bits and would be nearly black otherwise. 8-bit images and 16-bit colour are never stretched.
  *
- * @param source path of a file, or its content.
+ * Of DICOM files only the elements that rendering needs are read, see `decodeDicom`.
+ *
+ * @param source path of a file, or its content; with `frame`, also of a folder with a DICOM series.
  * @returns data uint8 [height, width, 3]
  * @throws {FileError} when the file is missing, empty, damaged or of another format.
  */
-export async function decodeImage(source: string | Uint8Array): Promise<RgbImage> {
-  const where = typeof source === 'string' ? source : 'image given as bytes';
-  const bytes = typeof source === 'string' ? await readBytes(source) : source;
+export async function decodeImage(
+  source: string | Uint8Array,
+  { frame, onNote = () => {} }: DecodeOptions = {},
+): Promise<RgbImage> {
+  const slice = typeof source === 'string' ? sliceOfFolder(source, frame) : undefined;
+  const where = slice ?? (typeof source === 'string' ? source : 'image given as bytes');
+  const bytes = typeof source === 'string' ? await readBytes(where) : source;
   if (bytes.length === 0) throw new FileError('the image file is empty', where, remedy);
-  if (Buffer.from(bytes.subarray(128, 132)).toString('latin1') === 'DICM') {
-    throw new FileError('this is a DICOM file', where, 'export the image as PNG and give that');
+  if (isDicom(bytes)) {
+    const { image, warnings } = await decodeDicom(bytes, where, { ...(frame && !slice && { frame }) });
+    for (const warning of warnings) onNote(warning);
+    return image;
   }
+  if (frame !== undefined && frame !== 'first' && !slice)
+    throw new FileError('only DICOM files have frames', where, 'leave the frame out');
   try {
     const metadata = await sharp(bytes).metadata();
     if (!formats.includes(metadata.format)) {
@@ -64,7 +85,7 @@ async function decodeColour(bytes: Uint8Array): Promise<RgbImage> {
     .toColourspace('srgb')
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true });
-  return { data: info.channels === 1 ? repeated(data) : data, width: info.width, height: info.height };
+  return { data: info.channels === 1 ? repeatGrey(data) : data, width: info.width, height: info.height };
 }
 
 async function decodeDeepGrey(bytes: Uint8Array): Promise<RgbImage> {
@@ -85,12 +106,5 @@ async function decodeDeepGrey(bytes: Uint8Array): Promise<RgbImage> {
   // A blank image has no range to stretch.
   const factor = high > low ? 255 / (high - low) : 0;
   const grey = Uint8Array.from(values, (value) => Math.round((value - low) * factor));
-  return { data: repeated(grey), width: info.width, height: info.height };
-}
-
-/** Grey to red = green = blue. */
-function repeated(grey: Uint8Array): Uint8Array {
-  const rgb = new Uint8Array(3 * grey.length);
-  for (let i = 0; i < grey.length; i++) rgb.fill(grey[i]!, 3 * i, 3 * i + 3);
-  return rgb;
+  return { data: repeatGrey(grey), width: info.width, height: info.height };
 }

@@ -1,7 +1,10 @@
-/** @file Peak memory of another process. */
+/** @file Peak memory of processes. */
 import { readFileSync } from 'node:fs';
 
-const EVERY_MS = 50;
+/** Least pause between two looks, and pauses for the time that a look took. */
+const OFTEN = { everyMs: 50, pauses: 50 };
+/** For trainings of minutes: costs nothing that could be measured. */
+export const SELDOM = { everyMs: 500, pauses: 300 };
 
 /** Proportional set size, bytes: pages that processes share count by their share. 0 where /proc does not exist. */
 function proportionalSet(pid: number): number {
@@ -14,17 +17,21 @@ function proportionalSet(pid: number): number {
 }
 
 /**
- * Watches a process until `stop`, which gives the largest proportional set size in bytes.
+ * Watches a process, or several together, until `stop`, which gives the largest proportional set size in bytes.
  *
  * A look at many gigabytes takes a while and holds the process up: looks are rare enough to cost it about 2%.
  */
-export function watchMemory(pid: number): { stop(): number } {
+export function watchMemory(
+  pids: number | readonly number[],
+  { everyMs, pauses } = OFTEN,
+): { stop(): number } {
   let peak = 0;
   let timer: NodeJS.Timeout;
   const look = () => {
     const started = performance.now();
-    peak = Math.max(peak, proportionalSet(pid));
-    timer = setTimeout(look, Math.max(EVERY_MS, 50 * (performance.now() - started)));
+    const now = [pids].flat().reduce((sum, pid) => sum + proportionalSet(pid), 0);
+    peak = Math.max(peak, now);
+    timer = setTimeout(look, Math.max(everyMs, pauses * (performance.now() - started)));
   };
   look();
   return {

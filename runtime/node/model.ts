@@ -7,9 +7,10 @@ import { type Manifest, readManifest } from '../../training-artifacts/graphs/man
 import { Answerer, type InferenceSessions } from '../core/answerer.js';
 import { NOTICE } from '../core/notice.js';
 import { predict } from '../core/predict.js';
+import { servedFeeds } from '../core/served-feeds.js';
 import { OWN } from '../core/served-runs.js';
 import type { Feeds } from '../core/session.js';
-import { checkTensors, servingFeeds } from '../core/trained-tensors.js';
+import { checkTensors } from '../core/trained-tensors.js';
 import { ImageStore } from './images.js';
 import { servingFeeds as feedsOf, openInference } from './inference.js';
 import type { EvaluationEvent, TrainingEvent } from './training/events.js';
@@ -123,7 +124,7 @@ export class Model {
   async loadAdapter(name: string, folder: string): Promise<void> {
     const { modules, tensors } = readAdapterFolder(folder);
     checkTensors(tensors, this.manifest, folder);
-    this.adapters.set(name, servingFeeds(tensors, { name, modules }, this.manifest.config.textHeads));
+    this.adapters.set(name, servedFeeds(tensors, { name, modules }, this.manifest.config.textHeads));
   }
 
   /**

@@ -1,6 +1,6 @@
 /** @file Real batches of a run's data for its official artifacts. */
 import type { Manifest } from '../../training-artifacts/graphs/manifest.js';
-import { batchFeeds } from '../core/batch.js';
+import { batchFeeds, distinctImages } from '../core/batch.js';
 import { epochOrder } from '../core/sampler.js';
 import type { Feeds } from '../core/session.js';
 import { type DataOptions, imagePaths, loadData, tokenise } from './data.js';
@@ -27,7 +27,7 @@ export async function exportBatches(
   options: BatchOptions = batchDefaults,
 ): Promise<readonly Feeds[]> {
   const { batches, batchSize, seed } = options;
-  const { dataset, train } = loadData(options);
+  const { dataset, train } = await loadData(options);
   const { samples } = tokenise(train, manifest);
   const chosen = epochOrder(samples, 1, seed, 0).slice(0, batches * batchSize);
   const wanted = new Set(chosen.map((s) => s.qid));
@@ -38,8 +38,11 @@ export async function exportBatches(
       train.filter((q) => wanted.has(q.qid)),
     ),
   );
+  const ids = distinctImages(chosen);
+  const values = await images.several(ids);
+  const pixels = new Map(ids.map((id, i) => [id, values[i]!]));
   return Array.from({ length: Math.ceil(chosen.length / batchSize) }, (_, i) => {
     const part = chosen.slice(i * batchSize, (i + 1) * batchSize);
-    return batchFeeds(part, (id) => images.pixelValues(id), manifest.config);
+    return batchFeeds(part, (id) => pixels.get(id)!, manifest.config);
   });
 }

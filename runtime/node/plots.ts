@@ -43,9 +43,30 @@ const MAX_POINTS = 1500;
 const SMOOTHING = 0.01;
 
 const WIDTH = 640;
-const AXIS = '#667085';
+export const AXIS = '#667085';
 /** Okabe and Ito's colours: told apart with every kind of colour vision. */
-const COLOURS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000'];
+export const COLOURS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000'];
+
+/** Fonts and greys of all plots. */
+export const plotStyle = {
+  font: 'DejaVu Sans, Helvetica, Arial, sans-serif',
+  title: {
+    anchor: 'start' as const,
+    fontSize: 13,
+    offset: 8,
+    subtitleFontSize: 11,
+    subtitleColor: AXIS,
+    subtitlePadding: 4,
+  },
+  axis: {
+    labelFontSize: 11,
+    titleFontSize: 12,
+    titlePadding: 8,
+    gridColor: '#e6e8ec',
+    domainColor: AXIS,
+  },
+  legend: { labelFontSize: 11, titleFontSize: 12 },
+};
 
 interface Row {
   readonly run: string;
@@ -248,26 +269,19 @@ export function curvesSpec(
       ...(hasAccuracy ? [accuracyPanel(runs, names, last)] : []),
     ],
     resolve: { scale: { color: 'shared' } },
-    config: {
-      font: 'DejaVu Sans, Helvetica, Arial, sans-serif',
-      title: {
-        anchor: 'start',
-        fontSize: 13,
-        offset: 8,
-        subtitleFontSize: 11,
-        subtitleColor: AXIS,
-        subtitlePadding: 4,
-      },
-      axis: {
-        labelFontSize: 11,
-        titleFontSize: 12,
-        titlePadding: 8,
-        gridColor: '#e6e8ec',
-        domainColor: AXIS,
-      },
-      legend: { labelFontSize: 11, titleFontSize: 12 },
-    },
+    config: plotStyle,
   };
+}
+
+/** A specification as SVG text. */
+export async function renderSvg(spec: TopLevelSpec): Promise<string> {
+  const [vega, { compile }] = await Promise.all([import('vega'), import('vega-lite')]); // 0.3 s: only where needed
+  const view = new vega.View(vega.parse(compile(spec).spec), { renderer: 'none', logLevel: vega.Error });
+  try {
+    return await view.toSVG();
+  } finally {
+    view.finalize();
+  }
 }
 
 /**
@@ -282,13 +296,7 @@ export async function writeCurves(
   options: CurveOptions = {},
 ): Promise<void> {
   const spec = curvesSpec(metrics, options);
-  const [vega, { compile }] = await Promise.all([import('vega'), import('vega-lite')]); // 0.3 s: only where needed
-  const view = new vega.View(vega.parse(compile(spec).spec), { renderer: 'none', logLevel: vega.Error });
-  try {
-    writeAtomic(path, await view.toSVG());
-  } finally {
-    view.finalize();
-  }
+  writeAtomic(path, await renderSvg(spec));
   const name = path
     .slice(dirname(path).length)
     .replace(/^[/\\]/, '')

@@ -1,44 +1,43 @@
 /** @file Image files to 8-bit RGB in a browser: the same pixels as Node's decoder gives. */
+import { isDicom } from '../../datasets/images/dicom/is-dicom.js';
 import type { RgbImage } from '../../datasets/images/resize.js';
 import { FileError } from '../../graph-builder/errors.js';
+import { type DicomNotes, decodeDicomFile } from './decode-dicom.js';
 import { decodeDeepGreyPng, isDeepGreyPng } from './deep-png.js';
 
 interface Decoder {
   /** told by the content, never by the name */
   readonly accepts: (bytes: Uint8Array) => boolean;
-  readonly decode: (bytes: Uint8Array<ArrayBuffer>, name: string) => Promise<RgbImage> | RgbImage;
+  readonly decode: (
+    bytes: Uint8Array<ArrayBuffer>,
+    name: string,
+    notes: DicomNotes,
+  ) => Promise<RgbImage> | RgbImage;
 }
 
-const remedy = 'give an undamaged PNG, JPEG or WebP image';
-
-const isDicom = (bytes: Uint8Array) => String.fromCharCode(...bytes.subarray(128, 132)) === 'DICM';
+const remedy = 'give an undamaged PNG, JPEG, WebP or DICOM image';
 
 /** The first that accepts a file decodes it. */
 const decoders: readonly Decoder[] = [
-  {
-    accepts: isDicom,
-    decode: (_, name) => {
-      throw new FileError('this is a DICOM file', name, 'export the image as PNG and give that');
-    },
-  },
+  { accepts: isDicom, decode: decodeDicomFile },
   { accepts: isDeepGreyPng, decode: decodeDeepGreyPng },
   { accepts: () => true, decode: decodeByBrowser },
 ];
 
 /**
- * Decodes what the browser shows (PNG, JPEG, WebP, AVIF, GIF's first picture) and grey PNGs of 16 bits, of which
- * browsers keep 8.
+ * Decodes what the browser shows (PNG, JPEG, WebP, AVIF, GIF's first picture), grey PNGs of 16 bits, of which
+ * browsers keep 8, and DICOM.
  *
  * EXIF orientation is applied, transparency lies on black, embedded colour profiles are converted to sRGB: as
  * Node's decoder does. 16-bit colour loses its lower bits, there as here.
  *
  * @throws {FileError} when the file is empty, damaged or no image.
  */
-export async function decodeImage(file: Blob): Promise<RgbImage> {
+export async function decodeImage(file: Blob, notes: DicomNotes = {}): Promise<RgbImage> {
   const name = file instanceof File ? file.name : 'the image';
   const bytes = new Uint8Array(await file.arrayBuffer());
   if (bytes.length === 0) throw new FileError('the image file is empty', name, remedy);
-  return decoders.find(({ accepts }) => accepts(bytes))!.decode(bytes, name);
+  return decoders.find(({ accepts }) => accepts(bytes))!.decode(bytes, name, notes);
 }
 
 async function decodeByBrowser(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<RgbImage> {

@@ -10,9 +10,10 @@ import type { GraphRole, Manifest } from '../../training-artifacts/graphs/manife
 import { Answerer, type InferenceSessions } from '../core/answerer.js';
 import { NOTICE } from '../core/notice.js';
 import { predict } from '../core/predict.js';
+import { servedFeeds } from '../core/served-feeds.js';
 import { OWN } from '../core/served-runs.js';
 import type { Feeds, Session } from '../core/session.js';
-import { checkTensors, type NamedTensors, servingFeeds } from '../core/trained-tensors.js';
+import { checkTensors, type NamedTensors } from '../core/trained-tensors.js';
 import { type Choice, chooseDevice } from './choose-device.js';
 import { decodeImage } from './decode-image.js';
 import type { DownloadNote } from './download.js';
@@ -160,7 +161,7 @@ export class Model {
 
   /** Trained tensors by reference name, as a training gives them; `variant` has their alpha and rank. */
   setAdapter(name: string, tensors: NamedTensors, variant: Variant = this.manifest.variant): void {
-    this.adapters.set(name, servingFeeds(tensors, variant, this.manifest.config.textHeads));
+    this.adapters.set(name, servedFeeds(tensors, variant, this.manifest.config.textHeads));
   }
 
   /**
@@ -177,7 +178,7 @@ export class Model {
   /** Answers with tensors of a training, without naming them. Call it in turn. */
   withTensors<T>(tensors: NamedTensors, work: (answerer: Answerer) => Promise<T>): Promise<T> {
     const { variant, config } = this.manifest;
-    const feeds = servingFeeds(tensors, variant, config.textHeads);
+    const feeds = servedFeeds(tensors, variant, config.textHeads);
     return this.onDevice((sessions) => work(new Answerer(sessions, config, feeds)));
   }
 

@@ -3,15 +3,9 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { createTokenizer, type VqaTokenizer } from '../../datasets/tokenizer.js';
 import { FileError } from '../../graph-builder/errors.js';
-import { type ModuleName, moduleNames } from '../../graph-builder/models/config.js';
+import { moduleNames } from '../../graph-builder/models/config.js';
 import type { Variant } from '../../graph-builder/variant/variant.js';
-import type { ModuleAdapter } from '../../training-artifacts/adapters/peft-format.js';
-import {
-  CONFIG,
-  joinModules,
-  readStoredModule,
-  WEIGHTS,
-} from '../../training-artifacts/adapters/peft-modules.js';
+import { adapterOf, peftFiles, type StoredFolder } from '../../training-artifacts/adapters/stored-adapter.js';
 import type { GraphRole, Manifest } from '../../training-artifacts/graphs/manifest.js';
 import { baseTensorOf, startValue } from '../../training-artifacts/weights/initialise.js';
 import { checkTensors, type NamedTensor, type NamedTensors } from '../core/trained-tensors.js';
@@ -92,20 +86,19 @@ export async function readTrained(
 export async function readAdapter(
   source: RunSource,
 ): Promise<{ modules: Variant['modules']; tensors: NamedTensors }> {
-  const read = new Map<ModuleName, ModuleAdapter>();
+  const folders: StoredFolder[] = [];
   for (const module of moduleNames) {
-    const [configFile, weightsFile] = [`${module}/${CONFIG}`, `${module}/${WEIGHTS}`];
+    const [configFile, weightsFile] = [`${module}/${peftFiles.config}`, `${module}/${peftFiles.weights}`];
     const bytes = await source.find(weightsFile);
     if (!bytes) continue;
     const file = await SafetensorsBlob.open(new Blob([bytes]), `${source.name}/${weightsFile}`);
     const config = await readJson(source, configFile);
-    const stored = await file.all();
-    read.set(module, readStoredModule({ module, config, configFile, stored, weightsFile }));
+    folders.push({ module, config, configFile, stored: await file.all(), weightsFile });
   }
-  if (read.size > 0) return joinModules(read);
+  if (folders.length > 0) return adapterOf(folders);
   throw new FileError(
     'no adapter here',
     source.name,
-    `choose a folder that holds ${moduleNames.join('/, ')}/ with ${CONFIG}`,
+    `choose a folder that holds ${moduleNames.join('/, ')}/ with ${peftFiles.config}`,
   );
 }

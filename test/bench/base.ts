@@ -16,7 +16,8 @@ import { formatSection, type Row } from './table.js';
 const HELP = `npm run bench:base -- [options]
   --steps N       training steps a row (default: 3); the median is printed
   --batch-size N  questions a step, each on an image of its own (default: 2)
-  --rows NAMES    comma-separated 'variant placement' pairs, e.g. 'lora-r8 F/P/P,ia3 F/P/P'
+  --rows NAMES    comma-separated 'variant placement' pairs, e.g. 'lora-r8 F/P/P,ia3 F/P/P'; a third word is what
+                  computes with frozen weights: 'lora-r8 P/P/P int8' (float32 if there is none)
   --preset NAME   default: miss-base
   --recompute M   none, attention or blocks (default: the program's choice)
   --questions-per-image K  questions on one image in a batch (default: 1)
@@ -26,7 +27,7 @@ const HELP = `npm run bench:base -- [options]
 Builds each row with the same random weights and trains it on VQA-RAD at the preset's image size. The largest
 row needs 15 GB of memory, the folder for temporary files 6 GB.`;
 
-/** Four placements of LoRA, and a row of each other method. */
+/** Four placements of LoRA, a row of each other method, and frozen products in 8 bits. */
 const defaultRows = [
   'lora-r8 F/P/P',
   'lora-r8 P/P/P',
@@ -35,6 +36,9 @@ const defaultRows = [
   'prefix-n10 F/P/P',
   'ia3 F/P/P',
   'ptv2-n10 F/P/P',
+  'lora-r8 F/P/P int8',
+  'lora-r8 P/P/P int8',
+  'lora-r8 P/P/P int8-weight-only',
 ];
 
 interface Options {
@@ -89,7 +93,7 @@ async function train(
 const gigabytes = (bytes: number): number => bytes / 1e9;
 
 async function measureRow(name: string, weights: string, folder: string, options: Options): Promise<Row> {
-  const [variant, placement] = name.split(' ') as [string, string];
+  const [variant, placement, compute] = name.split(' ') as [string, string, string?];
   const run = join(folder, name.replace(/\W+/g, '-'));
   const flags = [
     '--variant',
@@ -99,6 +103,7 @@ async function measureRow(name: string, weights: string, folder: string, options
     '--preset',
     options.preset,
     ...(options.recompute ? ['--recompute', options.recompute] : []),
+    ...(compute ? ['--frozen-compute', compute, '--int8-skip', 'none'] : []),
   ];
   const built = await build([...flags, '--out', folder, '--name', basename(run), '--weights', weights]);
   const trained = await train(run, options);

@@ -24,9 +24,8 @@ import {
 /** All 50 with `npm run test:full`. */
 const QUESTIONS = process.env.MILE_ORT_TEST === 'full' ? 50 : 20;
 
-const questions = loadData({ data: 'vqa-rad', split: 'official', frame: false })
-  .test.slice(0, QUESTIONS)
-  .sort((a, b) => (a.imageId < b.imageId ? -1 : 1));
+const { dataset, test: asked } = await loadData({ data: 'vqa-rad', split: 'official', frame: false });
+const questions = asked.slice(0, QUESTIONS).sort((a, b) => (a.imageId < b.imageId ? -1 : 1));
 
 let runs: string[];
 let server: Running;
@@ -46,7 +45,6 @@ afterAll(() => browser?.close());
 async function nodeAnswers() {
   const { manifest, answerer } = await openRun(runs[0]!);
   const images = new ImageStore(manifest.config.imageSize, manifest.image.normalisation);
-  const { dataset } = loadData({ data: 'vqa-rad', split: 'official', frame: false });
   await images.load(imagePaths(dataset, questions));
   const { samples } = tokenise(questions, manifest);
   return predict(answerer, samples, (id) => images.pixelValues(id), { tokenizer: loadTokenizer() });

@@ -1,7 +1,7 @@
 /** @file Debian's Chromium, a run to serve, and the page of ort-serve in it. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import {
   type Browser,
   type BrowserContext,
@@ -15,15 +15,7 @@ import { type Running, serve } from '../../runtime/node/serve/server.js';
 import { siteOf } from '../../runtime/node/serve/site.js';
 import { emitVariant } from '../../training-artifacts/graphs/emit.js';
 import { tinyBuild } from '../runtime/node/runs.js';
-
-/** The browser's program: $CHROMIUM, or the first of the usual names in $PATH. */
-function findBrowser(): string | undefined {
-  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
-  const paths = (process.env.PATH ?? '')
-    .split(delimiter)
-    .flatMap((dir) => names.map((name) => join(dir, name)));
-  return [process.env.CHROMIUM, ...paths].find((path) => path && existsSync(path));
-}
+import { findBrowser } from './find-browser.js';
 
 const program = findBrowser();
 const WITHOUT = 'no chromium: apt-get install chromium, or set $CHROMIUM to its program';

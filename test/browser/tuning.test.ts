@@ -33,8 +33,8 @@ let browser: Browser;
 let page: Page;
 
 /** The first questions of the official split as a user's table, and their images in a folder. */
-function writeData(): { table: string; images: string } {
-  const { train, validation } = loadData({ data: 'vqa-rad', split: 'official', frame: false });
+async function writeData(): Promise<{ table: string; images: string }> {
+  const { train, validation } = await loadData({ data: 'vqa-rad', split: 'official', frame: false });
   const rows = [
     ...train.slice(0, QUESTIONS).map((q) => ({ ...q, split: 'train' })),
     ...validation.slice(0, 8).map((q) => ({ ...q, split: 'validation' })),
@@ -116,7 +116,7 @@ describe.skipIf(!canRun)('fine-tuning in the tab', () => {
   });
 
   test(`${STEPS} losses equal Node's, with a pause and a reload in between`, async () => {
-    const { table, images } = writeData();
+    const { table, images } = await writeData();
     await page.setInputFiles('input[accept*=csv]', table);
     await page.setInputFiles('input[webkitdirectory]', images);
     await page.getByLabel('Epochs').fill(`${EPOCHS}`);
@@ -182,7 +182,7 @@ describe.skipIf(!canRun)('fine-tuning in the tab', () => {
     await page.bringToFront();
     await openTab();
     await button('Delete it').click();
-    const { table, images } = writeData();
+    const { table, images } = await writeData();
     await page.setInputFiles('input[accept*=csv]', table);
     await page.setInputFiles('input[webkitdirectory]', images);
     await button('Start').click();

@@ -206,7 +206,8 @@ test('the table of operators is sorted and says what is differentiable', () => {
   const table = supportedOperators();
   expect(table.map(({ op }) => op)).toEqual(table.map(({ op }) => op).sort());
   const of = (name: string) => table.find(({ op }) => op === name);
-  expect(of('Conv')).toEqual({ op: 'Conv', domain: '', differentiable: true });
-  expect(of('Gelu')).toEqual({ op: 'Gelu', domain: 'com.microsoft', differentiable: true });
+  expect(of('Conv')).toEqual({ op: 'Conv', domain: '', differentiable: true, internal: false });
+  expect(of('Gelu')).toEqual({ op: 'Gelu', domain: 'com.microsoft', differentiable: true, internal: false });
   expect([of('Equal')!.differentiable, of('ConvTranspose')!.differentiable]).toEqual([false, false]);
+  expect([of('Equal')!.internal, of('MatMulNBits')!.internal]).toEqual([false, true]);
 });

@@ -62,6 +62,8 @@ def build_model() -> BlipForQuestionAnswering:
         "image_size": c["image_size"],
         "patch_size": c["patch_size"],
         "layer_norm_eps": c["vision_layer_norm_eps"],
+        "num_hidden_layers": c.get("num_vision_layers", c["num_hidden_layers"]),
+        "num_attention_heads": c.get("num_vision_heads", c["num_attention_heads"]),
     }
     model = BlipForQuestionAnswering(BlipConfig(text_config=text, vision_config=vision)).double().eval()
     for module in model.modules():

@@ -10,6 +10,7 @@ import {
   lossGraph,
   questionEncoderGraph,
 } from '../../graph-builder/models/miss.js';
+import { explainGraph } from '../../graph-builder/variant/explain.js';
 import { parseVariant, type VariantOptions } from '../../graph-builder/variant/parse.js';
 import { applyVariant, dropoutRates } from '../../graph-builder/variant/variant.js';
 
@@ -40,6 +41,10 @@ export const graphsOf = (config: MissConfig): Readonly<Record<string, Graph>> =>
   'training lora F/P/P': trainingGraph(config, 'lora-r4', { placement: 'F/P/P' }),
   'training lora P/P/P': trainingGraph(config, 'lora-r4', { placement: 'P/P/P' }),
   'training lora T/T/P': trainingGraph(config, 'lora-r4', { placement: 'T/T/P' }),
+  explain: explainGraph(
+    config,
+    parseVariant('lora-r4', lossGraph(config).parameters, { placement: 'T/T/P' }),
+  ),
   image_encoder: imageEncoderGraph(config),
   question_encoder: questionEncoderGraph(config),
   answer_decoder: answerDecoderGraph(config),

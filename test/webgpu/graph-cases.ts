@@ -2,7 +2,7 @@
 import { differentiate } from '../../graph-builder/gradients/differentiate.js';
 import { verify } from '../../graph-builder/ir/graph.js';
 import type { Graph } from '../../graph-builder/ir/types.js';
-import { cutLevels, cutMiss } from '../../graph-builder/models/cuts.js';
+import { cutLevels, cutMiss, type LossGraphs } from '../../graph-builder/models/cuts.js';
 import {
   answerDecoderGraph,
   imageEncoderGraph,
@@ -10,6 +10,7 @@ import {
   lossGraph,
   questionEncoderGraph,
 } from '../../graph-builder/models/miss.js';
+import { explainGraph } from '../../graph-builder/variant/explain.js';
 import { parseVariant } from '../../graph-builder/variant/parse.js';
 import {
   applyVariant,
@@ -104,7 +105,8 @@ export function graphCases(name: string, placement: string): Record<string, Grap
   const variant = parseVariant(name, plain.parameters, { placement });
   const evaluation = applyVariant(plain, variant, 'evaluation');
   const trained = trainedOf(name, evaluation);
-  const noisy = applyVariant(lossGraph(config, dropoutRates(variant)), variant, 'training');
+  const noisy: LossGraphs = (images) =>
+    applyVariant(lossGraph(config, dropoutRates(variant), images), variant, 'training');
   const withGradients = (graph: Graph) => verify(differentiate(graph, { loss: graph.outputs.loss! }));
   const feeds = { ...golden, ...seedFeeds(samples, golden, [3, 1]), ...trained };
   const serving = (graph: Graph, more: Feeds): GraphCase => ({
@@ -124,13 +126,14 @@ export function graphCases(name: string, placement: string): Record<string, Grap
     ] as const;
   });
   return {
-    training: { graph: withGradients(noisy), feeds },
+    training: { graph: withGradients(noisy('images')), feeds },
     evaluation: { graph: verify(evaluation), feeds },
     forward: { graph: verify(applyVariant(logitsGraph(config), variant, 'evaluation')), feeds },
     'image encoder': serving(imageEncoderGraph(config), {}),
     'question encoder': serving(questionEncoderGraph(config), states),
     'answer decoder, first token': serving(answerDecoderGraph(config), decoderFeeds(0)),
     'answer decoder': serving(answerDecoderGraph(config), decoderFeeds(3)),
+    explain: { graph: verify(explainGraph(config, variant)), feeds: { ...feeds, ...states } },
     ...Object.fromEntries(cuts),
   };
 }

@@ -11,10 +11,14 @@ import { withSafetensors } from '../../training-artifacts/weights/safetensors-fi
 import { weightsFile } from '../support/golden.js';
 
 /** A device that lacks an operator is an error. */
-export async function openOn(graph: Graph, options: DeviceOptions): Promise<DeviceSession> {
+export async function openOn(
+  graph: Graph,
+  options: DeviceOptions,
+  file = weightsFile,
+): Promise<DeviceSession> {
   const folder = mkdtempSync(join(tmpdir(), 'mile-ort-test-'));
   const path = join(folder, 'graph.onnx');
-  const bytes = withSafetensors(weightsFile, ({ header }) =>
+  const bytes = withSafetensors(file, ({ header }) =>
     writeOnnx(graph, {
       name: 'test',
       weights: (p) => ({ location: 'weights.safetensors', ...header.tensors.get(p.name)! }),
@@ -22,7 +26,7 @@ export async function openOn(graph: Graph, options: DeviceOptions): Promise<Devi
   );
   writeAtomic(path, bytes);
   try {
-    const weightsFolder = dirname(weightsFile);
+    const weightsFolder = dirname(file);
     return await openDeviceSession(path, { weightsFolder, threads: 1, cpuFallback: false, ...options });
   } finally {
     rmSync(folder, { recursive: true });

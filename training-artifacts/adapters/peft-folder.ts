@@ -1,22 +1,20 @@
 /** @file Adapter folders on disk: `<folder>/{visual_encoder,text_encoder,text_decoder}/`, each PEFT's own form. */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileError } from '../../graph-builder/errors.js';
-import { type ModuleName, moduleNames } from '../../graph-builder/models/config.js';
+import { moduleNames } from '../../graph-builder/models/config.js';
 import { readJson, writeJson } from '../files.js';
 import { float32Tensor, withSafetensors, writeSafetensors } from '../weights/safetensors-file.js';
-import type { ModuleAdapter } from './peft-format.js';
-import {
-  type Adapter,
-  type AdapterContents,
-  adapterFiles,
-  CONFIG,
-  joinModules,
-  readStoredModule,
-  WEIGHTS,
-} from './peft-modules.js';
+import { storedFloats } from '../weights/stored-floats.js';
+import { type AdapterContents, adapterFiles } from './peft-modules.js';
+import { type Adapter, adapterOf, peftFiles, presentPlaces, type StoredFolder } from './stored-adapter.js';
 
-export type { Adapter, AdapterContents } from './peft-modules.js';
+const { config: CONFIG, weights: WEIGHTS } = peftFiles;
+
+/** Real configurations have some kilobytes. */
+const MAX_CONFIG = 2 ** 24;
+/** What PEFT wrote before it had safetensors. */
+const PICKLED = 'adapter_model.bin';
 
 /**
  * Writes a PEFT folder for each module that is not frozen; `PeftModel.from_pretrained` loads it onto that
@@ -39,34 +37,43 @@ export function writeAdapterFolder(folder: string, contents: AdapterContents): v
   for (const { module, config } of written) writeJson(join(folder, module, CONFIG), config);
 }
 
-function readModule(folder: string, module: ModuleName): ModuleAdapter {
-  const configFile = join(folder, module, CONFIG);
-  const weightsFile = join(folder, module, WEIGHTS);
+/** Reads one folder's two files, one tensor at a time. */
+function readStored(
+  folder: string,
+  { at, ...place }: ReturnType<typeof presentPlaces>[number],
+): StoredFolder {
+  const configFile = join(folder, at, peftFiles.config);
+  const weightsFile = join(folder, at, peftFiles.weights);
+  if (!existsSync(weightsFile) && existsSync(join(folder, at, PICKLED)))
+    throw new FileError(
+      'the adapter is in the old format, a pickle',
+      join(folder, at, PICKLED),
+      'save it again with PEFT: save_pretrained(folder, safe_serialization=True)',
+    );
+  const size = statSync(configFile, { throwIfNoEntry: false })?.size ?? 0;
+  if (size > MAX_CONFIG)
+    throw new FileError(
+      `${size} bytes are too many for a configuration`,
+      configFile,
+      'check that it is what PEFT wrote',
+    );
   const config = readJson(configFile);
   const stored = withSafetensors(weightsFile, (file) => {
-    const tensors = [...file.header.tensors].map(
-      ([key, { shape }]) => [key, { shape, data: file.float32(key) }] as const,
-    );
+    const tensors = [...file.header.tensors].map(([key, { dtype, shape }]) => {
+      const data = storedFloats(dtype, file.bytes(key), `${weightsFile}, ${key}`);
+      return [key, { shape, data }] as const;
+    });
     return new Map(tensors);
   });
-  return readStoredModule({ module, config, configFile, stored, weightsFile });
+  return { ...place, config, configFile, stored, weightsFile };
 }
 
 /**
  * Reads what {@link writeAdapterFolder} or PEFT wrote. Modules without a folder are frozen.
  *
- * Shapes are checked against the configuration; those of the base model are the caller's to check.
- *
- * @throws {FileError} for a missing or damaged file, an unknown method or key, wrong shapes.
+ * @throws {FileError} as `adapterOf`, and for a file that is missing or damaged.
  */
-export function readAdapterFolder(folder: string): Adapter {
-  const present = moduleNames.filter((m) => [CONFIG, WEIGHTS].some((f) => existsSync(join(folder, m, f))));
-  if (present.length === 0) {
-    throw new FileError(
-      'no adapter here',
-      folder,
-      `give a folder that holds ${moduleNames.join('/, ')}/ with ${CONFIG}`,
-    );
-  }
-  return joinModules(new Map(present.map((module) => [module, readModule(folder, module)])));
-}
+export const readAdapterFolder = (folder: string): Adapter =>
+  adapterOf(
+    presentPlaces(folder, (path) => existsSync(join(folder, path))).map((place) => readStored(folder, place)),
+  );

@@ -38,7 +38,6 @@ const configSchema = z.object({
   bias: z.string().default('none'),
   use_dora: z.boolean().nullish(),
   use_rslora: z.boolean().nullish(),
-  modules_to_save: z.array(z.string()).nullish(),
 });
 
 const unsupported = [
@@ -150,15 +149,14 @@ export function readLora(source: StoredModule): ModuleAdapter {
   const tensors = byReferenceName(source);
   const dora = Boolean(config.use_dora);
   const sites = sitesOf(tensors, config.r, dora, weightsFile);
-  const whole = Boolean(config.modules_to_save?.length);
-  if (whole ? sites.length > 0 : tensors.size !== (dora ? 3 : 2) * sites.length) {
+  if (sites.length > 0 && tensors.size !== (dora ? 3 : 2) * sites.length) {
     throw new FileError(
       'LoRA and wholly trained weights in one module',
       weightsFile,
       'train a module either by LoRA or wholly (modules_to_save)',
     );
   }
-  if (whole) return { tuning: { method: 'full' }, tensors };
+  if (sites.length === 0) return { tuning: { method: 'full' }, tensors };
   const kind = dora ? 'dora' : config.use_rslora ? 'rslora' : 'lora';
   if (dora && config.use_rslora)
     throw new FileError(

@@ -1,29 +1,20 @@
-/** @file What the files of an adapter folder hold: `{visual_encoder,text_encoder,text_decoder}/`, PEFT's own form. */
-import { FileError } from '../../graph-builder/errors.js';
+/** @file What is written into an adapter folder, `{visual_encoder,text_encoder,text_decoder}/`, in PEFT's own form. */
 import { type ModuleName, moduleNames, moduleOf } from '../../graph-builder/models/config.js';
 import type { AdapterTensor, AdapterTensors } from '../../graph-builder/rewrites/adapter-method.js';
-import type { ModuleTuning, Variant } from '../../graph-builder/variant/variant.js';
+import type { Variant } from '../../graph-builder/variant/variant.js';
 import { hfClasses } from './hf-names.js';
-import type { ModuleAdapter, PeftFormat, StoredModule } from './peft-format.js';
-import { ia3Format, readIa3 } from './peft-ia3.js';
-import { loraFormat, readLora, wholeFormat } from './peft-lora.js';
-import { prefixFormat, readPrefix } from './peft-prefix.js';
+import type { PeftFormat } from './peft-format.js';
+import { ia3Format } from './peft-ia3.js';
+import { loraFormat, wholeFormat } from './peft-lora.js';
+import { prefixFormat } from './peft-prefix.js';
 
-export const CONFIG = 'adapter_config.json';
-export const WEIGHTS = 'adapter_model.safetensors';
-
-/** By the method of a module's tuning, and by the `peft_type` of a stored folder. */
+/** By the method of a module's tuning. */
 const formats = {
   lora: loraFormat,
   full: wholeFormat,
   ia3: ia3Format,
   prefix: prefixFormat,
   ptv2: prefixFormat,
-};
-const readers: Readonly<Record<string, (source: StoredModule) => ModuleAdapter>> = {
-  LORA: readLora,
-  IA3: readIa3,
-  PREFIX_TUNING: readPrefix,
 };
 
 export interface AdapterContents {
@@ -34,12 +25,6 @@ export interface AdapterContents {
   readonly baseModel: string;
   /** attention heads of the text modules */
   readonly textHeads: number;
-}
-
-export interface Adapter {
-  /** modules without a folder are frozen */
-  readonly modules: Readonly<Record<ModuleName, ModuleTuning>>;
-  readonly tensors: AdapterTensors;
 }
 
 export interface ModuleFiles {
@@ -80,28 +65,3 @@ function moduleFiles(
 /** A pair of files for each module that is not frozen. */
 export const adapterFiles = (contents: AdapterContents): ModuleFiles[] =>
   moduleNames.flatMap((module) => moduleFiles(module, contents) ?? []);
-
-/** @throws {FileError} for an unknown method or key, wrong shapes, an empty file. */
-export function readStoredModule(source: StoredModule): ModuleAdapter {
-  const type = (source.config as { peft_type?: unknown } | null)?.peft_type;
-  const read = typeof type === 'string' && Object.hasOwn(readers, type) ? readers[type] : undefined;
-  if (!read) {
-    throw new FileError(
-      `peft_type ${type} is none that this project has`,
-      source.configFile,
-      `give the folder of a ${Object.keys(readers).join(', ')} adapter`,
-    );
-  }
-  if (source.stored.size === 0)
-    throw new FileError('the adapter is empty', source.weightsFile, 'save the adapter again');
-  return read(source);
-}
-
-/** The adapter of the modules that have files; the others are frozen. */
-export function joinModules(read: ReadonlyMap<ModuleName, ModuleAdapter>): Adapter {
-  const modules = moduleNames.map((m) => [m, read.get(m)?.tuning ?? { method: 'frozen' }] as const);
-  return {
-    modules: Object.fromEntries(modules) as Adapter['modules'],
-    tensors: new Map([...read.values()].flatMap(({ tensors }) => [...tensors])),
-  };
-}

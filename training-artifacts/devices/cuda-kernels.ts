@@ -20,6 +20,7 @@ const arithmetic: readonly DType[] = [...numbers, 'int8', 'uint8'];
  * The record is exhaustive: a new operator does not compile until it is looked up.
  */
 export const cudaKernels: Readonly<Record<OpName, readonly (readonly DType[])[] | 'none'>> = {
+  Abs: [numbers],
   Add: [arithmetic],
   And: [bool],
   BatchNormalization: [floats],
@@ -47,12 +48,15 @@ export const cudaKernels: Readonly<Record<OpName, readonly (readonly DType[])[] 
   LessOrEqual: [numbers],
   Log: [floats],
   MatMul: [products],
+  MatMulIntegerToFloat: 'none',
+  MatMulNBits: [products, ['uint8'], products],
   MaxPool: [[...floats, 'int8', 'uint8']],
   Mul: [arithmetic],
   Neg: [[...numbers, 'int8']],
   Not: [bool],
   Or: [bool],
   Pow: [numbers],
+  QuantizeLinear: [floats, floats, ['uint8', 'int8']],
   Reciprocal: [floats],
   ReduceLogSumExp: [floats],
   ReduceMax: [numbers],

@@ -5,20 +5,19 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { UserError } from '../../graph-builder/errors.js';
 import { differentiate } from '../../graph-builder/gradients/differentiate.js';
 import { quotient } from '../../graph-builder/ir/dim.js';
-import { verify } from '../../graph-builder/ir/graph.js';
+import { mapValues, verify } from '../../graph-builder/ir/graph.js';
+import { leavesLast } from '../../graph-builder/ir/order.js';
 import type { Graph } from '../../graph-builder/ir/types.js';
 import { imageTokens } from '../../graph-builder/models/config.js';
-import { type CutLevel, cutLevels, cutMiss, type MissCut } from '../../graph-builder/models/cuts.js';
 import {
-  answerDecoderGraph,
-  imageEncoderGraph,
-  logitsGraph,
-  lossGraph,
-  questionEncoderGraph,
-  REFERENCE_DROPOUT,
-} from '../../graph-builder/models/miss.js';
+  type CutLevel,
+  cutLevels,
+  cutMiss,
+  type LossGraphs,
+  type MissCut,
+} from '../../graph-builder/models/cuts.js';
+import { logitsGraph, lossGraph, REFERENCE_DROPOUT } from '../../graph-builder/models/miss.js';
 import { adamWConstants, adamWGraph, type OptimizedShape } from '../../graph-builder/models/optimizer.js';
-import { writeOnnx } from '../../graph-builder/onnx/write.js';
 import { halfPrecision } from '../../graph-builder/rewrites/half-precision.js';
 import { type RecomputeMode, recompute } from '../../graph-builder/rewrites/recompute.js';
 import { applyVariant, dropoutRates } from '../../graph-builder/variant/variant.js';
@@ -28,18 +27,31 @@ import { ORT_TRAINING, writeOrtTraining } from '../ort-training/write.js';
 import { sha256 } from '../weights/pretrained.js';
 import { type BaseWeights, baseWeights, locateWeights } from './base-weights.js';
 import { cutRoles } from './cut-roles.js';
+import { int8Copy, withFrozenCompute } from './frozen-compute.js';
 import { type GraphRole, graphFiles, type Manifest } from './manifest.js';
-import { type BuildOptions, type Plan, planVariant } from './plan.js';
+import { type LocatedWeight, modelBytes } from './model-bytes.js';
+import { type BuildOptions, MAX_QUESTION_TOKENS, type Plan, planVariant } from './plan.js';
+import { servingGraph, servingRoles } from './serving.js';
 
 const MAX_ANSWER_TOKENS = 32;
-const MAX_QUESTION_TOKENS = 35;
+
+/** Longest texts of a run, word pieces. */
+export const tokenLimits = ({ maxQuestionTokens = MAX_QUESTION_TOKENS }: BuildOptions) => ({
+  maxQuestionTokens,
+  maxAnswerTokens: MAX_ANSWER_TOKENS,
+});
 
 /** The forward graph that training differentiates, dropout included. */
-function noisyForward({ config, variant }: Plan, { rate, frozenToo }: Manifest['dropout']): Graph {
-  return applyVariant(lossGraph(config, dropoutRates(variant, rate, frozenToo)), variant, 'training');
+function noisyForward(
+  { config, variant }: Plan,
+  { rate, frozenToo }: Manifest['dropout'],
+  images: 'images' | 'batch' = 'images',
+): Graph {
+  const rates = dropoutRates(variant, rate, frozenToo);
+  return applyVariant(lossGraph(config, rates, images), variant, 'training');
 }
 
-type Form = Pick<Manifest, 'recompute' | 'precision'>;
+type Form = Pick<Manifest, 'recompute' | 'precision' | 'frozenCompute'>;
 
 /** Image tokens from which rebuilding attention is faster than keeping it: measured at 901, slower at 101. */
 const LONG = 400;
@@ -48,11 +60,10 @@ const LONG = 400;
 const defaultRecompute = ({ config, variant }: Plan): RecomputeMode =>
   imageTokens(config) >= LONG && variant.modules.visual_encoder.method !== 'frozen' ? 'attention' : 'none';
 
-const withGradients = (forward: Graph, form: Form): Graph =>
-  halfPrecision(
-    recompute(differentiate(forward, { loss: forward.outputs.loss! }), form.recompute),
-    form.precision,
-  );
+const withGradients = (forward: Graph, form: Form): Graph => {
+  const both = differentiate(forward, { loss: forward.outputs.loss! });
+  return leavesLast(halfPrecision(recompute(both, form.recompute), form.precision));
+};
 
 /** AdamW over what a variant trains, for devices that keep these tensors. */
 const optimizerOf = ({ adapted }: Plan): Graph => {
@@ -62,14 +73,14 @@ const optimizerOf = ({ adapted }: Plan): Graph => {
 };
 
 /** The graphs of a variant by role, each made when its turn comes; without anything trainable none trains. */
-function graphsOf(
+export function graphsOf(
   plan: Plan,
   dropout: Manifest['dropout'],
   cuts: Cuts,
   form: Form,
 ): Partial<Record<GraphRole, () => Graph>> {
   const { config, variant, adapted, parameters } = plan;
-  const serving = (make: (c: typeof config) => Graph) => () => applyVariant(make(config), variant, 'serving');
+  const serving = servingRoles.map((role) => [role, () => servingGraph(role, config, variant)] as const);
   const cutGraphs = [...cuts].flatMap(([level, { frozen, rest }]) => [
     [cutRoles[level].frozen, () => frozen] as const,
     [cutRoles[level].training, () => withGradients(rest, form)] as const,
@@ -81,9 +92,7 @@ function graphsOf(
     }),
     evaluation: () => adapted,
     forward: () => applyVariant(logitsGraph(config), variant, 'evaluation'),
-    imageEncoder: serving(imageEncoderGraph),
-    questionEncoder: serving(questionEncoderGraph),
-    answerDecoder: serving(answerDecoderGraph),
+    ...Object.fromEntries(serving),
     ...Object.fromEntries(cutGraphs),
   };
 }
@@ -91,9 +100,9 @@ function graphsOf(
 type Cuts = ReadonlyMap<CutLevel, MissCut>;
 
 /** What can be kept of the frozen modules, by level. */
-function cutsOf(plan: Plan, dropout: Manifest['dropout']): Cuts {
+export function cutsOf(plan: Plan, dropout: Manifest['dropout']): Cuts {
   if (plan.parameters.trainable === 0) return new Map();
-  const forward = noisyForward(plan, dropout);
+  const forward: LossGraphs = (images) => noisyForward(plan, dropout, images);
   const found = cutLevels.map((level) => [level, cutMiss(forward, level)] as const);
   return new Map(found.filter((e): e is readonly [CutLevel, MissCut] => e[1] !== undefined));
 }
@@ -111,9 +120,9 @@ const layoutOf = ({ per, features }: MissCut): NonNullable<Manifest['cuts']['vit
 function manifestOf(
   plan: Plan,
   options: BuildOptions,
-  base: BaseWeights,
+  base: BaseWeights & { readonly sha256: string },
   folder: string,
-): Omit<Manifest, 'graphs' | 'dropout' | 'recompute' | 'precision' | 'cuts'> {
+): Omit<Manifest, 'graphs' | 'dropout' | 'cuts' | keyof Form> {
   const { preset, config, variant, parameters, adapted } = plan;
   const known = new Set(plan.base.parameters.map((p) => p.name));
   return {
@@ -124,13 +133,12 @@ function manifestOf(
     image: { normalisation: base.normalisation },
     text: {
       tokenizer: 'bert-base-uncased with [DEC] 30522 and [ENC] 30523',
-      maxQuestionTokens: options.maxQuestionTokens ?? MAX_QUESTION_TOKENS,
-      maxAnswerTokens: MAX_ANSWER_TOKENS,
+      ...tokenLimits(options),
     },
     weights: {
       file: basename(base.path),
       folder: dirname(base.path) === folder ? '.' : dirname(base.path),
-      sha256: sha256(base.path),
+      sha256: base.sha256,
       source: base.source,
     },
     seed: options.seed ?? 0,
@@ -227,34 +235,32 @@ export function emitPlan(
 }
 
 function writeRun(plan: Plan, options: BuildOptions, folder: string, found: BaseWeights): Manifest {
-  const weights = locateWeights(found.path, plan.base.parameters);
-  const base = options.selfContained ? { ...found, path: copyInto(folder, found.path) } : found;
+  const weights = locateWeights(found.path, plan.base.parameters, found.types);
+  const path = options.selfContained ? copyInto(folder, found.path) : found.path;
+  const base = { ...found, path, sha256: sha256(path) };
   const dropout = {
     rate: options.moduleDropout ?? REFERENCE_DROPOUT,
     frozenToo: options.referenceDropout ?? false,
   };
+  const { frozenCompute } = options;
   const form: Form = {
     recompute: options.recompute ?? defaultRecompute(plan),
     precision: options.precision ?? 'float32',
+    ...(frozenCompute && { frozenCompute }),
   };
+  const int8 = frozenCompute && int8Copy(base, plan.base, frozenCompute.form);
   const cuts = cutsOf(plan, dropout);
-  const graphs: Manifest['graphs'] = {};
-  for (const [role, make] of Object.entries(graphsOf(plan, dropout, cuts, form))) {
-    const graph = verify(make());
-    const file = graphFiles[role as GraphRole];
-    const bytes = writeOnnx(graph, { name: role, weights: (p) => weights.get(p.name)! });
-    writeAtomic(join(folder, file), bytes);
-    const hash = createHash('sha256').update(bytes).digest('hex');
-    graphs[role] = {
-      file,
-      sha256: hash,
-      inputs: graph.inputs.map((v) => v.name),
-      outputs: Object.keys(graph.outputs),
-    };
-  }
+  const stored = new Map<string, LocatedWeight>([...weights, ...(int8?.located ?? [])]);
+  const makers = mapValues(
+    graphsOf(plan, dropout, cuts, form),
+    (make) => () => withFrozenCompute(make(), frozenCompute),
+  );
+  const graphs = writeGraphs(folder, makers, (graph, role) => modelBytes(graph, role, stored));
   const layouts = Object.fromEntries([...cuts].map(([level, cut]) => [level, layoutOf(cut)]));
+  const parts = manifestOf(plan, options, base, folder);
   const manifest: Manifest = {
-    ...manifestOf(plan, options, base, folder),
+    ...parts,
+    weights: { ...parts.weights, ...(int8 && { int8: int8.record }) },
     dropout,
     ...form,
     cuts: layouts,
@@ -266,6 +272,28 @@ function writeRun(plan: Plan, options: BuildOptions, folder: string, found: Base
     writeOrtTraining(join(folder, ORT_TRAINING), { forward: plan.adapted, weights: base.path, trained });
   }
   return manifest;
+}
+
+/** Writes each graph when its turn comes. */
+export function writeGraphs(
+  folder: string,
+  makers: Partial<Record<GraphRole, () => Graph>>,
+  bytesOf: (graph: Graph, role: string) => Uint8Array,
+): Manifest['graphs'] {
+  const graphs: Manifest['graphs'] = {};
+  for (const [role, make] of Object.entries(makers)) {
+    const graph = verify(make());
+    const file = graphFiles[role as GraphRole];
+    const bytes = bytesOf(graph, role);
+    writeAtomic(join(folder, file), bytes);
+    graphs[role] = {
+      file,
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+      inputs: graph.inputs.map((v) => v.name),
+      outputs: Object.keys(graph.outputs),
+    };
+  }
+  return graphs;
 }
 
 function copyInto(folder: string, path: string): string {

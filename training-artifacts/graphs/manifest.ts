@@ -1,17 +1,23 @@
 /** @file manifest.json: what a run folder holds. */
 import { existsSync } from 'node:fs';
-import { isAbsolute, join, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { normalisationNames } from '../../datasets/images/normalise.js';
 import { FileError } from '../../graph-builder/errors.js';
 import type { MissConfig } from '../../graph-builder/models/config.js';
+import { featureOwners } from '../../graph-builder/models/cuts.js';
+import { lossGraph } from '../../graph-builder/models/miss.js';
 import { precisions } from '../../graph-builder/rewrites/half-precision.js';
 import { recomputeModes } from '../../graph-builder/rewrites/recompute.js';
 import { lossNames } from '../../graph-builder/variant/imported.js';
 import type { Variant } from '../../graph-builder/variant/variant.js';
 import { readJson } from '../files.js';
 import { expandPretrained } from '../weights/pretrained.js';
+import { checkUnchanged } from '../weights/unchanged.js';
+import { int8Copy } from './frozen-compute.js';
 import {
   count,
+  frozenComputeSchema,
   graphsSchema,
   importedTuningSchema,
   moduleTuningSchema,
@@ -19,9 +25,10 @@ import {
   trainableSchema,
   weightsSchema,
 } from './manifest-parts.js';
+import { weightFiles } from './weight-files.js';
 
 const cut = z.strictObject({
-  per: z.enum(['image', 'question']),
+  per: z.enum(featureOwners),
   /** numbers an item, or a token of it */
   features: z.array(z.strictObject({ name: z.string(), size, perToken: z.boolean() })),
 });
@@ -66,7 +73,7 @@ export const manifestSchema = z.strictObject({
       text_decoder: moduleTuningSchema,
     }),
   }) satisfies z.ZodType<Variant>,
-  image: z.strictObject({ normalisation: z.enum(['imagenet', 'clip', 'reference']) }),
+  image: z.strictObject({ normalisation: z.enum(normalisationNames) }),
   text: z.strictObject({ tokenizer: z.string(), maxQuestionTokens: size, maxAnswerTokens: size }),
   weights: weightsSchema,
   /** draws the initial values of adapters */
@@ -77,6 +84,8 @@ export const manifestSchema = z.strictObject({
   recompute: z.enum(recomputeModes),
   /** of the matrix products of the training graphs */
   precision: z.enum(precisions),
+  /** of the products with frozen weights, in all graphs */
+  frozenCompute: frozenComputeSchema.optional(),
   /** what the frozen graphs compute once an image or question, by level */
   cuts: z.strictObject({ vit: cut.optional(), kv: cut.optional() }),
   parameters: z.strictObject({
@@ -118,7 +127,7 @@ export type ImportedManifest = z.infer<typeof importedSchema>;
 
 /** What training and checkpoints need to know of a run. */
 export type TrainableRun = Pick<Manifest, 'weights' | 'seed' | 'trainable' | 'graphs'> &
-  Partial<Pick<Manifest, 'precision'>>;
+  Partial<Pick<Manifest, 'precision' | 'config' | 'frozenCompute'>>;
 
 export const isImported = (manifest: Manifest | ImportedManifest): manifest is ImportedManifest =>
   manifest.format === 'mile-ort imported run 1';
@@ -156,16 +165,37 @@ export function readManifest(run: string): Manifest {
 }
 
 /**
- * Path of the base weights of a run. Shipped ones are expanded again if the cache was cleared.
+ * Path of the base weights of a run. Shipped ones are expanded again if the cache was cleared, and so are 8-bit
+ * copies.
  *
- * @throws {FileError} when the file is missing.
+ * @throws {FileError} when the file is missing or has changed.
  */
 export function weightsPath(
   run: string,
-  { weights: { file, folder, source } }: Pick<Manifest, 'weights'>,
+  manifest: Pick<Manifest, 'weights'> & Partial<Pick<Manifest, 'config' | 'frozenCompute'>>,
 ): string {
+  const path = basePath(run, manifest.weights);
+  const { weights, config, frozenCompute } = manifest;
+  for (const { file, sha256 } of weightFiles(weights).slice(1)) {
+    const other = join(dirname(path), file);
+    if (file === weights.int8?.file) {
+      if (!config || !frozenCompute) continue; // the base alone is asked for
+      if (!existsSync(other))
+        int8Copy({ path, sha256: weights.sha256 }, lossGraph(config), frozenCompute.form);
+    }
+    if (!existsSync(other))
+      throw new FileError('a part of the weights is missing', other, 'copy the whole folder again');
+    checkUnchanged(other, sha256);
+  }
+  return path;
+}
+
+function basePath(run: string, { file, folder, source, sha256 }: Manifest['weights']): string {
   const path = join(isAbsolute(folder) ? folder : resolve(run, folder), file);
-  if (existsSync(path)) return path;
+  if (existsSync(path)) {
+    checkUnchanged(path, sha256);
+    return path;
+  }
   if (source.startsWith('pretrained ')) {
     const expanded = expandPretrained(source.slice('pretrained '.length));
     if (expanded.endsWith(`/${file}`) || expanded.endsWith(`\\${file}`)) return expanded;

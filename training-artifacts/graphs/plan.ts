@@ -12,7 +12,11 @@ import {
   type ParameterCounts,
   type Variant,
 } from '../../graph-builder/variant/variant.js';
+import type { FrozenCompute } from './frozen-compute.js';
 import type { Manifest } from './manifest.js';
+
+/** Where questions are cut unless told otherwise; of the reference. */
+export const MAX_QUESTION_TOKENS = 35;
 
 export interface BuildOptions extends VariantOptions {
   readonly preset: string;
@@ -34,6 +38,8 @@ export interface BuildOptions extends VariantOptions {
   readonly recompute?: RecomputeMode;
   /** of the matrix products while training; 16 bits are for GPUs */
   readonly precision?: Precision;
+  /** 8-bit products with frozen weights; default: float32 */
+  readonly frozenCompute?: FrozenCompute;
   /** ort-training: also the official artifacts of ONNX Runtime's training API */
   readonly target?: 'inference' | 'ort-training';
   /** copies the weights beside the graphs */
@@ -52,9 +58,13 @@ export interface Plan {
 
 /** @throws {UserError} for a number that a graph or manifest cannot hold. */
 function checkOptions(
-  { alpha, moduleDropout, maxQuestionTokens, seed }: BuildOptions,
+  { alpha, moduleDropout, maxQuestionTokens, seed, frozenCompute, precision = 'float32' }: BuildOptions,
   config: MissConfig,
 ): void {
+  if (frozenCompute && precision !== 'float32') {
+    const remedy = 'leave out one of the two';
+    throw new UserError('8-bit products need float32 around them', `--precision ${precision}`, remedy);
+  }
   const check = (value: number | undefined, fits: (n: number) => boolean, flag: string, remedy: string) => {
     if (value !== undefined && !fits(value)) throw new UserError(`${value} does not fit`, flag, remedy);
   };

@@ -59,11 +59,16 @@ export const ortTensor = (name: string, shape: readonly number[], data: Float32A
   bytes: () => new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
 });
 
-function addTensor(b: Builder, { name, dtype, shape, bytes }: OrtTensor): Offset {
-  const rawData = b.createByteVector(bytes());
+/** A vector of int64. */
+export function addDims(b: Builder, shape: readonly number[]): Offset {
   b.startVector(8, shape.length, 8);
   for (const n of [...shape].reverse()) b.addInt64(BigInt(n));
-  const dims = b.endVector();
+  return b.endVector();
+}
+
+function addTensor(b: Builder, { name, dtype, shape, bytes }: OrtTensor): Offset {
+  const rawData = b.createByteVector(bytes());
+  const dims = addDims(b, shape);
   const label = b.createString(name);
   b.startObject(5);
   b.addFieldOffset(slots.tensor.name, label, 0);
@@ -73,7 +78,8 @@ function addTensor(b: Builder, { name, dtype, shape, bytes }: OrtTensor): Offset
   return b.endObject();
 }
 
-function addVector(b: Builder, offsets: readonly Offset[]): Offset {
+/** A vector of tables. */
+export function addVector(b: Builder, offsets: readonly Offset[]): Offset {
   b.startVector(4, offsets.length, 4);
   for (const offset of [...offsets].reverse()) b.addOffset(offset);
   return b.endVector();

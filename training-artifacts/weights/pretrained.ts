@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { normalisationNames } from '../../datasets/images/normalise.js';
 import { packageRoot } from '../../datasets/package-root.js';
 import { FileError } from '../../graph-builder/errors.js';
 import { pieces, readJson } from '../files.js';
@@ -13,7 +14,7 @@ import { withSafetensors, writeSafetensors } from './safetensors-file.js';
 /** `training-artifacts/pretrained/<name>.json`, beside the weights. */
 const recordSchema = z.looseObject({
   preset: z.string(),
-  normalisation: z.enum(['imagenet', 'clip', 'reference']),
+  normalisation: z.enum(normalisationNames),
   /** of the float16 file */
   sha256: z.string(),
   /** of the float32 file that it expands to */

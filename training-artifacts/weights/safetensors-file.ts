@@ -109,18 +109,43 @@ export interface LazyTensor extends TensorType {
   readonly bytes: () => Uint8Array;
 }
 
-/** Writes tensors one after another, in the given order; only one is in memory at a time. */
+/** A tensor in pieces, each of which is written before the next is asked for. */
+export interface StreamedTensor extends TensorType {
+  readonly pieces: () => Iterable<Uint8Array>;
+}
+
+/** Writes tensors one after another, in the given order; only one piece of one is in memory at a time. */
+export function streamSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, StreamedTensor>,
+  metadata?: Readonly<Record<string, string>>,
+): void {
+  const { header, entries } = layOut(tensors, metadata);
+  function* chunks() {
+    yield header;
+    for (const [name, tensor] of tensors) {
+      let written = 0;
+      for (const piece of tensor.pieces()) {
+        written += piece.length;
+        yield piece;
+      }
+      if (written !== entries.get(name)!.length)
+        throw new Error(`internal: ${name} has ${written} bytes, not ${entries.get(name)!.length}`);
+    }
+  }
+  writeAtomic(path, chunks());
+}
+
+/** The same of tensors that are made whole; only one is in memory at a time. */
 export function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, LazyTensor>,
   metadata?: Readonly<Record<string, string>>,
 ): void {
-  const { header } = layOut(tensors, metadata);
-  function* chunks() {
-    yield header;
-    for (const tensor of tensors.values()) yield tensor.bytes();
-  }
-  writeAtomic(path, chunks());
+  const streamed = [...tensors].map(
+    ([name, { dtype, shape, bytes }]) => [name, { dtype, shape, pieces: () => [bytes()] }] as const,
+  );
+  streamSafetensors(path, new Map(streamed), metadata);
 }
 
 /** A float32 tensor that is in memory already. */

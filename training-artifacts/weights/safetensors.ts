@@ -9,6 +9,7 @@ export const safetensorsBytes = {
   BF16: 2,
   I64: 8,
   I32: 4,
+  I16: 2,
   I8: 1,
   U8: 1,
   BOOL: 1,
@@ -29,7 +30,7 @@ export interface SafetensorsHeader {
 }
 
 /** Headers above this are refused: a real one has about 100 bytes a tensor. */
-const MAX_HEADER = 100 * 2 ** 20;
+const MAX_HEADER = 32 * 2 ** 20;
 const ALIGNMENT = 64;
 
 const isString = (value: unknown): value is string => typeof value === 'string';
@@ -77,20 +78,36 @@ function readEntry(
   return { dtype, shape, offset: dataStart + begin, length: end - begin };
 }
 
+/** JSON.parse keeps the last of two equal keys in silence. @returns how many keys the outermost object of valid JSON has */
+function countKeys(json: string): number {
+  let [depth, keys] = [0, 0];
+  for (let at = 0; at < json.length; at++) {
+    const c = json[at]!;
+    if (c === '{' || c === '[') depth += 1;
+    else if (c === '}' || c === ']') depth -= 1;
+    else if (c === ':' && depth === 1) keys += 1;
+    else if (c === '"') for (at++; json[at] !== '"'; at++) if (json[at] === '\\') at++;
+  }
+  return keys;
+}
+
 /**
- * Parses the JSON header. Ranges must lie inside the file and must not overlap.
+ * Parses the JSON header. Names are unique. Ranges must lie inside the file and must not overlap.
  *
  * @throws {FileError} naming the tensor that is wrong.
  */
 export function parseHeader(json: Uint8Array, fileBytes: number, file: string): SafetensorsHeader {
+  let text: string;
   let header: Record<string, unknown>;
   try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
+    text = new TextDecoder('utf-8', { fatal: true }).decode(json);
+    header = JSON.parse(text);
   } catch (cause) {
     throw damaged('the safetensors header is not JSON', file, cause);
   }
   if (typeof header !== 'object' || header === null)
     throw damaged('the safetensors header is not an object', file);
+  if (countKeys(text) !== Object.keys(header).length) throw damaged('two tensors have the same name', file);
   const { __metadata__: metadata = {}, ...rest } = header;
   if (typeof metadata !== 'object' || metadata === null || !Object.values(metadata).every(isString))
     throw damaged('the metadata of the safetensors header are not texts', file);

@@ -54,6 +54,10 @@ const options = (y: Argv) =>
     .example('$0 --variant lora-r4 --preset miss-base --dry-run --json', "counts of the paper's model")
     .example('$0 --variant full --weights random', 'all parameters, from scratch')
     .example(
+      '$0 --variant lora-r8 --placement F/P/P --frozen-compute int8',
+      'frozen weights in 8 bits, as quick and small as this CPU can',
+    )
+    .example(
       '$0 --from bert.onnx --variant lora-r8 --sites "**.self.{query,value}.weight" --loss cross-entropy',
       'LoRA in a model that PyTorch exported',
     )
@@ -111,6 +115,15 @@ async function merge(
   console.log(`next: ort-eval --run ${target}`);
 }
 
+/** e.g. "int8 dynamic in visual_encoder; in float32: 2 layers (auto)" */
+function frozenComputeLine({ form, modules, skip, skipped }: NonNullable<Manifest['frozenCompute']>): string {
+  const layers = skipped.map(({ name, error }) =>
+    error === null ? `\n  ${name}` : `\n  ${name}, error ${(100 * error).toFixed(1)}%`,
+  );
+  const kept = `layers left in float32 (${skip}): ${skipped.length}${layers.join('')}`;
+  return `frozen products in 8 bits, ${form}: ${modules.join(', ')}; ${kept}`;
+}
+
 /** Real batches that `ort-training/train.py` reads. */
 async function writeTrainingBatches(run: string, manifest: Manifest): Promise<void> {
   const { join } = await import('node:path');
@@ -129,6 +142,10 @@ export const buildGraph = defineCommand({
     if (flags.merge !== undefined) {
       if (flags.variant)
         throw new UserError('--merge takes the variant of its run', '--variant', 'give one of the two');
+      if (flags.frozenCompute) {
+        const remedy = 'ort-weights export-web RUN --out DIR --merge --quantize int8';
+        throw new UserError('--merge writes float32 weights', '--frozen-compute', remedy);
+      }
       return merge(flags.merge, flags);
     }
     if (flags.from !== undefined) {
@@ -152,16 +169,21 @@ export const buildGraph = defineCommand({
       return;
     }
     const run = runPath(build, flags);
-    const manifest = emitVariant({ ...build, target: flags.target }, run);
+    const { withFrozenCompute } = await import('../frozen-compute-options.js');
+    const chosen = await withFrozenCompute(build, flags.frozenCompute, flags.int8Skip);
+    const manifest = emitVariant({ ...chosen, target: flags.target }, run);
     if (flags.target === 'ort-training') await writeTrainingBatches(run, manifest);
-    if (flags.json)
+    if (flags.json) {
+      const { weights, frozenCompute } = manifest;
       return console.log(
-        JSON.stringify({ ...summary.counts, sites: summary.sites, run, weights: manifest.weights }),
+        JSON.stringify({ ...summary.counts, sites: summary.sites, run, weights, frozenCompute }),
       );
+    }
     console.log(tableOf(summary));
     console.log(
       `\n${run}: ${Object.keys(manifest.graphs).length} graphs of ${plan.variant.name} at ${placement}, base weights ${manifest.weights.source}`,
     );
+    if (manifest.frozenCompute) console.log(frozenComputeLine(manifest.frozenCompute));
     console.log(`next: ort-train --run ${run}`);
   },
 });

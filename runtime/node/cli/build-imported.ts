@@ -22,7 +22,17 @@ export interface ImportFlags {
 }
 
 /** Flags that say something about this project's own model. */
-const foreign = ['placement', 'preset', 'vit', 'jtm', 'decoder', 'weights', 'self-contained'] as const;
+const foreign = [
+  'placement',
+  'preset',
+  'vit',
+  'jtm',
+  'decoder',
+  'weights',
+  'self-contained',
+  'frozen-compute',
+  'int8-skip',
+] as const;
 
 function checkFlags(flags: Readonly<Record<string, unknown>>): void {
   const given = foreign.find((flag) => flags[flag] !== undefined && flags[flag] !== false);

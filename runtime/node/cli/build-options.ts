@@ -1,12 +1,14 @@
 /** @file The options that say what a variant is; `build-graph` and `ort-train` share them. */
 import type { Argv } from 'yargs';
+import { normalisationNames } from '../../../datasets/images/normalise.js';
+import type { MissConfig } from '../../../graph-builder/models/config.js';
 import type { BuildOptions } from '../../../training-artifacts/graphs/plan.js';
 import { DEFAULT_PRESET } from '../runs.js';
 
 const size = (describe: string) => ({ type: 'number' as const, describe });
 
 /** Sizes that may differ from the preset's. */
-const sizes = {
+export const sizes = {
   'image-size': size('side of the image, pixels'),
   'patch-size': size('side of a patch, pixels'),
   hidden: size('width of all modules'),
@@ -69,6 +71,16 @@ export const buildOptions = <T>(y: Argv<T>) =>
       describe:
         'of the matrix products while training; float16 and bfloat16 are for GPUs, master weights stay float32; default float32',
     })
+    .option('frozen-compute', {
+      type: 'string',
+      describe:
+        'float32 (default), int8, int8-weight-only, or with modules, e.g. int8:visual_encoder,text_encoder: products with frozen weights in 8 bits, forward and backward; adapters, trained weights and the vocabulary head stay float32. int8 is for the CPU (faster, least memory), int8-weight-only for WebGPU (less memory)',
+    })
+    .option('int8-skip', {
+      type: 'string',
+      describe:
+        'with int8: layers left in float32. auto (default): the few that 8 bits hurt most, measured on training questions; none; or globs of weight names',
+    })
     .option('reference-dropout', {
       type: 'boolean',
       describe: 'dropout in frozen modules, too, as the reference leaves them in training mode',
@@ -78,8 +90,8 @@ export const buildOptions = <T>(y: Argv<T>) =>
       describe: 'base weights: pretrained, random or FILE.safetensors; default: pretrained where they ship',
     })
     .option('normalisation', {
-      choices: ['imagenet', 'clip', 'reference'] as const,
-      describe: 'image statistics of base weights from a file',
+      choices: normalisationNames,
+      describe: 'image statistics of base weights from a file; default: what the file says, else imagenet',
     })
     .option('max-question-tokens', { type: 'number', describe: 'default 35; instruction data need 128' })
     .options(sizes)
@@ -90,10 +102,15 @@ type Flags = Readonly<Record<string, unknown>>;
 const given = (entries: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined));
 
+/** The sizes that were given, by their names in the configuration. */
+export function changedSizes(flags: Flags): Partial<MissConfig> {
+  const camel = (flag: string) => flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+  return given(Object.fromEntries(Object.keys(sizes).map((flag) => [camel(flag), flags[flag]])));
+}
+
 /** The parsed flags as what the emitter takes. */
 export function toBuildOptions(flags: Flags): BuildOptions {
-  const camel = (flag: string) => flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
-  const changed = given(Object.fromEntries(Object.keys(sizes).map((flag) => [camel(flag), flags[flag]])));
+  const changed = changedSizes(flags);
   const modules = given({ visual_encoder: flags.vit, text_encoder: flags.jtm, text_decoder: flags.decoder });
   return {
     preset: (flags.preset as string | undefined) ?? DEFAULT_PRESET,

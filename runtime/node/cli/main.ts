@@ -19,8 +19,16 @@ export interface Command<T> {
 
 export const defineCommand = <T>(command: Command<T>): Command<T> => command;
 
+/** A program that another one started, as ort-study does, ends with it: nobody else would stop it. */
+function endWithParent(): void {
+  if (!process.channel) return;
+  process.on('disconnect', () => process.exit(1));
+  process.channel.unref(); // listening alone would keep this process alive
+}
+
 /** Strict, with help; an error of the input ends with exit code 2 and no stack trace, one of ours with 1. */
 async function runProgram(name: string, addCommands: (y: Argv) => Argv): Promise<void> {
+  endWithParent();
   try {
     await addCommands(yargs(hideBin(process.argv)).scriptName(name))
       .strict()

@@ -1,8 +1,11 @@
 /** @file `ort-eval`: score a run. */
-import cliProgress from 'cli-progress';
 import type { Argv } from 'yargs';
-import { UserError } from '../../../graph-builder/errors.js';
-import { checkCount, defineCommand } from './main.js';
+import { measureNames } from '../../../datasets/scoring/measure.js';
+import { DATA, readFlags } from './data/read-flags.js';
+import { checkFlags } from './eval/flags.js';
+import { defineCommand } from './main.js';
+
+export { answerBar, checkBeams } from './eval/flags.js';
 
 const options = (y: Argv) =>
   y
@@ -13,16 +16,47 @@ const options = (y: Argv) =>
       describe:
         'auto (best, else last, else the untrained base), base, or a file in checkpoint/: best, last, e.g. step-000120',
     })
-    .option('data', { choices: ['vqa-rad'] as const, default: 'vqa-rad' as const, describe: 'data set' })
+    .option('data', { type: 'string', describe: `${DATA}; default: what the run was trained on` })
+    .options(readFlags)
     .option('split', {
-      choices: ['official', 'image'] as const,
-      default: 'official' as const,
-      describe: 'image: no test image is in training',
+      type: 'string',
+      describe:
+        "official (the data set's own), image (no test image is in training), or a file that ort-data split wrote; default: that of the training, or official",
     })
     .option('on', {
       choices: ['test', 'validation'] as const,
       default: 'test' as const,
       describe: 'part of the split',
+    })
+    .option('metrics', {
+      type: 'string',
+      array: true,
+      choices: measureNames,
+      describe: 'measures beside exact match; default: all',
+    })
+    .option('calibrate', {
+      type: 'boolean',
+      default: false,
+      describe: 'first fit temperature and threshold on the validation questions: eval/calibration.json',
+    })
+    .option('abstain-risk', {
+      type: 'number',
+      default: 0.2,
+      describe: 'with --calibrate: share of wrong answers to allow on validation',
+    })
+    .option('mode', {
+      choices: ['generate', 'rank'] as const,
+      default: 'generate' as const,
+      describe: 'rank: choose from --candidates by likelihood instead of writing an answer',
+    })
+    .option('candidates', {
+      type: 'string',
+      describe: 'with --mode rank: a file of answers (a line each, or a JSON list), or train',
+    })
+    .option('top-k', {
+      type: 'number',
+      default: 128,
+      describe: 'with --mode rank: candidates scored in full, those with the likeliest first tokens',
     })
     .option('beams', { type: 'number', default: 3, describe: 'beams, 1 to 8' })
     .option('reference-padding', {
@@ -30,66 +64,45 @@ const options = (y: Argv) =>
       default: false,
       describe: "attend to padding as the reference's decoder does",
     })
+    .option('compare', {
+      type: 'string',
+      array: true,
+      describe: 'two runs, or two files of predictions: paired difference and McNemar',
+    })
+    .option('flips', {
+      type: 'string',
+      describe: 'with --compare: file for the questions that one alone answers right',
+    })
+    .option('predictions', {
+      type: 'string',
+      describe: 'score this file of qid and prediction (JSONL, JSON, CSV) instead of a run',
+    })
+    .option('truth', {
+      type: 'string',
+      describe:
+        'with --predictions: reference answers, vqa-rad or a file (also as VQA-RAD and SLAKE publish them)',
+    })
+    .option('report', { type: 'boolean', default: true, describe: 'write eval/<name>.html' })
     .option('limit', { type: 'number', describe: 'first n questions only' })
     .option('threads', { type: 'number', describe: 'threads inside an operator' })
     .option('json', { type: 'boolean', default: false, describe: 'print the scores as JSON' })
     .example('$0', 'the newest run on the official test questions')
-    .example('$0 --run runs/lora-r8 --checkpoint base', 'what the base answers without its adapter');
+    .example('$0 --run runs/lora-r8 --checkpoint base', 'what the base answers without its adapter')
+    .example('$0 --calibrate --abstain-risk 0.2', 'temperature and threshold from validation, then the test')
+    .example('$0 --compare runs/lora-r8 runs/full', 'which is better, and on which questions')
+    .example('$0 --mode rank --candidates train', 'the likeliest of the training answers')
+    .example('$0 --predictions theirs.jsonl --truth vqa-rad', 'predictions of another program');
 
-/** @throws {UserError} unless 1 to 8 beams are asked for: the decoder graph returns no more. */
-export function checkBeams(beams: number): number {
-  if (Number.isInteger(beams) && beams >= 1 && beams <= 8) return beams;
-  throw new UserError(`${beams} beams`, '--beams', 'choose 1 to 8');
-}
+export type EvalFlags = Awaited<ReturnType<typeof options>['argv']>;
 
-/** A bar on standard error, if that is a terminal. */
-export function answerBar(): { update: (done: number, total: number) => void; stop: () => void } {
-  if (!process.stderr.isTTY) return { update: () => {}, stop: () => {} };
-  const bar = new cliProgress.SingleBar({
-    format: 'answering {bar} {value}/{total}  ETA {eta_formatted}',
-    stream: process.stderr,
-    clearOnComplete: true,
-  });
-  let started = false;
-  return {
-    update: (done, total) => {
-      if (!started) bar.start(total, 0);
-      started = true;
-      bar.update(done);
-    },
-    stop: () => bar.stop(),
-  };
-}
-
-/** `ort-eval`: open, closed and overall accuracy of a run. */
+/** `ort-eval`: scores of a run or of a file, or a comparison of two. */
 export const ortEval = defineCommand({
   describe: 'Score a run: open, closed and overall accuracy with 95% intervals',
   options,
   handler: async (flags) => {
-    const { newestRun } = await import('../runs.js');
-    const { evaluateRun } = await import('../evaluate.js');
-    const { METRIC, scoresTable } = await import('./scores-table.js');
-    const limit = checkCount(flags.limit, '--limit');
-    const threads = checkCount(flags.threads, '--threads');
-    const { run = newestRun(), data, split, on, checkpoint, referencePadding } = flags;
-    const bar = answerBar();
-    const { evaluation } = await evaluateRun(run, {
-      data,
-      split,
-      on,
-      checkpoint,
-      beams: checkBeams(flags.beams),
-      referencePadding,
-      ...(limit && { limit }),
-      ...(threads && { threads }),
-      onProgress: bar.update,
-    });
-    bar.stop();
-    if (flags.json) return console.log(JSON.stringify(evaluation));
-    console.log(
-      `${run}, checkpoint ${checkpoint}, ${on} questions of ${data} (${split} split, sha256 ${evaluation.splitSha256.slice(0, 12)})\n`,
-    );
-    console.log(scoresTable(evaluation));
-    console.log(`\n${METRIC}\npredictions ${evaluation.predictions}`);
+    checkFlags(flags);
+    if (flags.compare) return (await import('./eval/compare.js')).compareCommand(flags);
+    if (flags.predictions !== undefined) return (await import('./eval/score-file.js')).scoreFile(flags);
+    await (await import('./eval/score-run.js')).scoreRun(flags);
   },
 });

@@ -6,6 +6,7 @@ import type { TrainOptions } from '../training/options.js';
 import type { Quote } from '../training/quote.js';
 import type { TrainingSummary } from '../training/run.js';
 import { buildOptions, toBuildOptions } from './build-options.js';
+import { absolute } from './data/read-flags.js';
 import { checkCount, defineCommand, formatTable } from './main.js';
 import { trainingOptions } from './train-options.js';
 
@@ -28,6 +29,11 @@ const runOptions = {
     type: 'string',
     describe: "go on from a checkpoint that Python's onnxruntime-training saved (ort-training/train.py)",
   },
+  'init-from': {
+    type: 'string',
+    describe:
+      'RUN or RUN:CHECKPOINT: start from the trained tensors of another run of the same variant, e.g. one trained on instruction data',
+  },
   'dry-run': {
     type: 'boolean',
     default: false,
@@ -47,7 +53,9 @@ const options = (y: Argv) =>
   buildOptions(trainingOptions(y.options(runOptions).group(Object.keys(runOptions), 'Run:')))
     .example('$0', 'train the newest run')
     .example('$0 --variant lora-r8 --placement F/P/P', 'build a run, then train it')
+    .example('$0 --data my-table.csv --image-col file --split image', 'on data of your own')
     .example('$0 --run runs/lora-r8 --resume', 'go on after an interrupt')
+    .example('$0 --run runs/stage2 --init-from runs/stage1', 'second stage of a training in two')
     .example('$0 --epochs 50 --eval-every-steps 100 --early-stopping 5', 'as long as validation improves')
     .example(
       '$0 --variant full --weights random --frame --epochs 18 --warmup-steps 100 --augment',
@@ -70,7 +78,10 @@ const BUILD_FLAGS = [
   'reference-dropout',
   'recompute',
   'precision',
+  'frozen-compute',
+  'int8-skip',
   'weights',
+  'max-question-tokens',
 ] as const;
 
 interface ChosenRun {
@@ -101,7 +112,9 @@ async function chooseRun(flags: Flags): Promise<ChosenRun> {
   const run = runPath(options, flags);
   const build = async (mode: RecomputeMode | undefined, again: boolean) => {
     const { emitVariant } = await import('../../../training-artifacts/graphs/emit.js');
-    emitVariant({ ...options, ...(mode && { recompute: mode }) }, run, flags.overwrite || again);
+    const { withFrozenCompute } = await import('../frozen-compute-options.js');
+    const chosen = await withFrozenCompute(options, flags.frozenCompute, flags.int8Skip);
+    emitVariant({ ...chosen, ...(mode && { recompute: mode }) }, run, flags.overwrite || again);
   };
   return { run, build };
 }
@@ -109,7 +122,11 @@ async function chooseRun(flags: Flags): Promise<ChosenRun> {
 /** Defaults overridden by the flags that were given, checked. */
 async function trainOptions(flags: Flags) {
   const { trainDefaults, trainOptionsSchema } = await import('../training/options.js');
-  const values = Object.entries(flags as Record<string, unknown>).filter(
+  // a resumed run may be started from another folder
+  const located = Object.fromEntries(
+    (['data', 'split', 'imageRoot'] as const).map((key) => [key, flags[key] && absolute(flags[key])]),
+  );
+  const values = Object.entries({ ...flags, ...located } as Record<string, unknown>).filter(
     ([key, value]) => key in trainDefaults && value !== undefined,
   );
   const parsed = trainOptionsSchema.safeParse({ ...trainDefaults, ...Object.fromEntries(values) });
@@ -190,6 +207,8 @@ export const ortTrain = defineCommand({
     const { offerResume } = await import('./offer-resume.js');
     const asks = hasCheckpoint(run) && !flags.resume && !flags.overwrite;
     const { ortCheckpoint } = flags;
+    if (flags.initFrom !== undefined && (flags.resume || ortCheckpoint !== undefined))
+      throw new UserError('a training that goes on has its tensors already', '--init-from', 'leave it out');
     const resume = flags.resume || ortCheckpoint !== undefined || (asks && (await offerResume(run)));
     const found = resume ? undefined : await buildToFit(run, build, given, flags);
     if (flags.dryRun) {

@@ -2,18 +2,19 @@
 import type { Argv } from 'yargs';
 import { scheduleNames } from '../../core/schedule.js';
 import { measures } from '../training/events.js';
+import { DATA, readFlags } from './data/read-flags.js';
 
 const dataOptions = {
   data: {
     type: 'string',
-    describe:
-      'data set; default vqa-rad (ships with the package); of a model that build-graph --from made: a .safetensors ' +
-      'file of its inputs and labels, samples along the first axis',
+    describe: `${DATA}. Default vqa-rad. Of a model that build-graph --from made: a .safetensors file of its inputs and labels, samples along the first axis`,
   },
   split: {
     type: 'string',
-    describe: 'official (its test images are also in training) or image (disjoint); default official',
+    describe:
+      "official (the data set's own; VQA-RAD's test images are also in its training), image (disjoint images, drawn), or a file that ort-data split wrote; default official",
   },
+  ...readFlags,
   frame: {
     type: 'boolean',
     describe: "add VQA-RAD's templated restatements, minus those worded like a test question",
@@ -21,7 +22,26 @@ const dataOptions = {
   limit: { type: 'number', describe: 'train on the first n questions only' },
   augment: {
     type: 'boolean',
-    describe: 'small random shifts and brightness; never flips: sides matter',
+    describe: 'small random shifts and changes of brightness, drawn anew in each epoch',
+  },
+  'augment-rotate': { type: 'number', describe: 'also rotate by up to so many degrees; default 0' },
+  'augment-crop': {
+    type: 'number',
+    describe: 'also cut away up to this share of each side and enlarge the rest, e.g. 0.1; default 0',
+  },
+  'augment-flip': {
+    type: 'boolean',
+    describe:
+      'also mirror half of the images. Off: questions ask for left and right, and a mirrored chest shows situs ' +
+      'inversus. Only for data whose answers name no side',
+  },
+  'image-threads': {
+    type: 'number',
+    describe: 'threads that prepare the next images while the model works, 0 = none; default 1',
+  },
+  'image-memory-gb': {
+    type: 'number',
+    describe: 'decoded images kept in memory, GB; the others are decoded at each visit; default 2',
   },
 } as const;
 

@@ -22,6 +22,7 @@ import { DeviceTrainer, type StepTrainer } from '../../core/device-trainer.js';
 import { type TrainableTensor, Trainer, type TrainerOptions, type TrainerState } from '../../core/trainer.js';
 import { type DeviceOptions, openDeviceSession, openSession } from '../ort.js';
 import type { Device } from './device.js';
+import { DeviceError } from './provider-error.js';
 
 export interface TrainerJob {
   readonly run: string;
@@ -96,6 +97,16 @@ export async function openDeviceTrainer(
   return { trainer, release };
 }
 
+/** @throws {DeviceError} for 8-bit products that the device would leave to the CPU, with copies at each. */
+function checkForm({ frozenCompute }: TrainableRun, device: Device): void {
+  if (device === 'cpu' || frozenCompute?.form !== 'dynamic') return;
+  throw new DeviceError(
+    'dynamic 8-bit products run on the CPU only',
+    `--device ${device}`,
+    'build the run with --frozen-compute int8-weight-only, or use --device cpu',
+  );
+}
+
 /**
  * Opens the training graph of a run on a device.
  *
@@ -106,6 +117,7 @@ export async function openDeviceTrainer(
  */
 export async function openTrainer(job: TrainerJob): Promise<OpenedTrainer> {
   const { run, manifest, role, device, threads, prepacking = true, tensors, options, state } = job;
+  checkForm(manifest, device);
   const path = join(run, graphFiles[role]);
   const open: DeviceOptions = {
     device,

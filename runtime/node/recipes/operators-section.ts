@@ -1,12 +1,12 @@
 /** @file The README's section on operators. */
-import { supportedOperators } from '../../../graph-builder/gradients/supported.js';
+import { type SupportedOperator, supportedOperators } from '../../../graph-builder/gradients/supported.js';
 
 const START = '<!-- operators: npm run docs:operators -->';
 const END = '<!-- /operators -->';
 
-const named = (differentiable: boolean): string =>
+const named = (belongs: (o: SupportedOperator) => boolean): string =>
   supportedOperators()
-    .filter((o) => o.differentiable === differentiable)
+    .filter(belongs)
     .map(({ op, domain }) => (domain ? `${domain}.${op}` : op))
     .join(', ');
 
@@ -15,6 +15,10 @@ export function withOperators(readme: string): string {
   const [before, rest] = readme.split(START);
   const after = rest?.split(END)[1];
   if (after === undefined) throw new Error(`internal: the README lacks ${START} or ${END}`);
-  const list = `Differentiated: ${named(true)}.\n\nRead, constant in the backward pass: ${named(false)}.`;
+  const list = [
+    `Differentiated: ${named((o) => o.differentiable)}.`,
+    `Read, constant in the backward pass: ${named((o) => !o.differentiable && !o.internal)}.`,
+    `Written, never read: ${named((o) => o.internal)}.`,
+  ].join('\n\n');
   return `${before}${START}\n\n${list}\n\n${END}${after}`;
 }

@@ -39,6 +39,8 @@ export interface StepEvent {
   readonly gradientNorm: number;
   readonly samplesPerSecond: number;
   readonly lossScale: number;
+  /** of the step's time, what it waited for images, milliseconds */
+  readonly waitMs?: number;
 }
 
 export interface EvaluationEvent {

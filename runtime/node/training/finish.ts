@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { writeImportedAdapter } from '../../../training-artifacts/adapters/imported-adapter.js';
 import { writeAdapterFolder } from '../../../training-artifacts/adapters/peft-folder.js';
-import { trainedValues } from '../../../training-artifacts/checkpoint/checkpoint.js';
+import { type CheckpointName, trainedValues } from '../../../training-artifacts/checkpoint/checkpoint.js';
 import { isImported, readAnyManifest } from '../../../training-artifacts/graphs/manifest.js';
 import { type RunMetrics, writeCurves } from '../plots.js';
 import { logFolder, readLog } from './log.js';
@@ -48,13 +48,15 @@ export async function drawCurves(run: string): Promise<string> {
   return path;
 }
 
-/** Writes `adapter/` from the best checkpoint. */
-export function exportAdapter(run: string): string {
+/** Writes the adapter in PEFT's format: `adapter/` from the best checkpoint, unless told otherwise. */
+export function exportAdapter(
+  run: string,
+  folder = join(run, 'adapter'),
+  checkpoint: CheckpointName | 'base' | 'auto' = 'auto',
+): string {
   const manifest = readAnyManifest(run);
-  const folder = join(run, 'adapter');
-  const tensors = new Map(
-    [...trainedValues(run, manifest)].map(([name, { shape, value }]) => [name, { shape, data: value }]),
-  );
+  const values = [...trainedValues(run, manifest, checkpoint)];
+  const tensors = new Map(values.map(([name, { shape, value }]) => [name, { shape, data: value }]));
   if (isImported(manifest)) {
     writeImportedAdapter(folder, manifest.tuning, tensors, manifest.source.file);
     return folder;

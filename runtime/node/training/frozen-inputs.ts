@@ -1,6 +1,6 @@
 /** @file Chooses the frozen cut of a run and feeds batches from it. */
 import { createHash } from 'node:crypto';
-import { type CutLevel, cutLevels } from '../../../graph-builder/models/cuts.js';
+import { type CutLevel, cutLevels, type FeatureOwner } from '../../../graph-builder/models/cuts.js';
 import { cutRoles } from '../../../training-artifacts/graphs/cut-roles.js';
 import type { GraphRole, Manifest } from '../../../training-artifacts/graphs/manifest.js';
 import { distinctImages, imageSelection, pixelFeed, type Sample, textFeeds } from '../../core/batch.js';
@@ -9,18 +9,23 @@ import type { Feeds } from '../../core/session.js';
 import { FileFeatureStore } from '../features/file-store.js';
 import type { ImageStore } from '../images.js';
 import { openGraph } from '../inference.js';
-import type { TrainOptions } from './options.js';
+import { augmentationOf, type TrainOptions } from './options.js';
 
 const GB = 1e9;
 
 /** Numbers of all features of some samples, by level. */
 function cutBytes({ cuts }: Manifest, level: CutLevel, samples: readonly Sample[]): number {
   const { per, features } = cuts[level]!;
-  const tokens = per === 'image' ? [] : samples.map((s) => s.questionIds.length);
-  const items = per === 'image' ? distinctImages(samples).length : samples.length;
+  const texts = samples.flatMap(({ questionIds, wordings = [questionIds] }) => wordings);
+  const tokens = per === 'question' ? texts.map((ids) => ids.length) : [];
+  const items = per === 'question' ? texts.length : distinctImages(samples).length;
   const totalTokens = tokens.reduce((a, b) => a + b, 0);
   return 4 * features.reduce((n, { size, perToken }) => n + size * (perToken ? totalTokens : items), 0);
 }
+
+/** The question's tokens are part of it: each wording of a question has features of its own. */
+const questionKey = (imageHash: string, { questionIds }: Sample): string =>
+  createHash('sha256').update(`${imageHash} ${questionIds}`).digest('hex').slice(0, 32);
 
 /** Feeds of frozen features for batches of one run. */
 export class FrozenInputs {
@@ -46,29 +51,37 @@ export class FrozenInputs {
   ): Promise<FrozenInputs> {
     const role = cutRoles[level].frozen;
     const { normalisation } = manifest.image;
-    const group = [manifest.graphs[role]!.sha256, manifest.weights.sha256, normalisation];
+    const { sha256, int8 } = manifest.weights;
+    const group = [manifest.graphs[role]!.sha256, sha256, normalisation, ...(int8 ? [int8.sha256] : [])];
     const store = new FileFeatureStore(group, cacheGb * GB);
     const session = await openGraph(run, manifest, role, threads ?? undefined);
     const features = new FrozenFeatures(session, store, manifest.cuts[level]!.features);
     return new FrozenInputs(level, features, store, manifest, images);
   }
 
+  private get per(): FeatureOwner {
+    return this.manifest.cuts[this.level]!.per;
+  }
+
+  /** What the batch's rows of images are. */
+  imageRows(samples: readonly Sample[]): string[] {
+    return this.per === 'imageOfQuestion' ? samples.map((s) => s.imageId) : distinctImages(samples);
+  }
+
   /** All feeds of a batch but seeds and labels that come from the frozen modules. */
-  feeds(samples: readonly Sample[], tokens: number, slot = 0): Promise<Feeds> {
-    const { config, cuts } = this.manifest;
-    if (cuts[this.level]!.per === 'image') {
-      const ids = distinctImages(samples);
-      const items = ids.map((id): FeatureItem => ({ key: this.images.hash(id), tokens: 1 }));
-      const pixels = (indices: readonly number[]) => ({
-        pixel_values: pixelFeed(
-          indices.map((i) => this.images.pixelValues(ids[i]!)),
-          config,
-        ),
+  async feeds(samples: readonly Sample[], tokens: number, slot = 0): Promise<Feeds> {
+    if (this.per !== 'question') {
+      const ids = this.imageRows(samples);
+      const keys = await this.images.hashesOf(ids);
+      const items = keys.map((key): FeatureItem => ({ key, tokens: 1 }));
+      const pixels = async (indices: readonly number[]) => ({
+        pixel_values: pixelFeed(await this.images.several(indices.map((i) => ids[i]!)), this.manifest.config),
       });
       return this.features.feeds(items, 1, pixels, slot);
     }
+    const hashes = await this.images.hashesOf(samples.map((s) => s.imageId));
     const items = samples.map(
-      (s): FeatureItem => ({ key: this.questionKey(s), tokens: s.questionIds.length }),
+      (s, i): FeatureItem => ({ key: questionKey(hashes[i]!, s), tokens: s.questionIds.length }),
     );
     const questions = (indices: readonly number[]) => this.questionFeeds(indices.map((i) => samples[i]!));
     return this.features.feeds(items, tokens, questions, slot);
@@ -80,21 +93,11 @@ export class FrozenInputs {
     return { items, seconds: ms / 1000, diskBytes: this.store.sizeBytes, folder: this.store.folder };
   }
 
-  private questionKey({ imageId, questionIds }: Sample): string {
-    return createHash('sha256')
-      .update(`${this.images.hash(imageId)} ${questionIds}`)
-      .digest('hex')
-      .slice(0, 32);
-  }
-
-  private questionFeeds(samples: readonly Sample[]): Feeds {
+  private async questionFeeds(samples: readonly Sample[]): Promise<Feeds> {
     const { config } = this.manifest;
     const ids = distinctImages(samples);
     return {
-      pixel_values: pixelFeed(
-        ids.map((id) => this.images.pixelValues(id)),
-        config,
-      ),
+      pixel_values: pixelFeed(await this.images.several(ids), config),
       image_selection: imageSelection(
         samples.map((s) => ids.indexOf(s.imageId)),
         ids.length,
@@ -129,10 +132,10 @@ export async function chooseCut(
   images: ImageStore,
 ): Promise<ChosenCut> {
   const none = (note?: string): ChosenCut => ({ inputs: undefined, note });
-  const { cut, cacheGb, augment } = options;
+  const { cut, cacheGb } = options;
   const available = cutLevels.filter((level) => manifest.cuts[level]);
   if (cut === 'none' || (available.length === 0 && cut === 'auto')) return none();
-  if (augment)
+  if (augmentationOf(options))
     return none('--augment changes the images at every visit: frozen modules are computed each time');
   if (available.length === 0) return none('no module is frozen and free of dropout: nothing is kept');
   if (cut !== 'auto' && !available.includes(cut)) return none(`nothing can be kept at --cut ${cut}`);

@@ -13,11 +13,7 @@ import {
   stepName,
   sweepTemporary,
 } from '../../../training-artifacts/checkpoint/checkpoint-files.js';
-import {
-  isImported,
-  readAnyManifest,
-  type TrainableRun,
-} from '../../../training-artifacts/graphs/manifest.js';
+import { isImported, readAnyManifest } from '../../../training-artifacts/graphs/manifest.js';
 import { adamWDefaults } from '../../core/adamw.js';
 import type { StepTrainer } from '../../core/device-trainer.js';
 import { learningRate } from '../../core/schedule.js';
@@ -31,7 +27,7 @@ import type { EvaluationEvent, StepEvent, TrainingEvent, TrainingJob } from './e
 import { logFolder, RunLog } from './log.js';
 import { type MemoryForm, memoryForm } from './memory-form.js';
 import type { TrainOptions } from './options.js';
-import { restore } from './restore.js';
+import { type Restored, restore } from './restore.js';
 import type { TaskBatch, TrainingTask } from './task.js';
 import { checkValidation, isEvaluationDue, isStale, judge } from './validation.js';
 import { VqaTask } from './vqa-task.js';
@@ -40,13 +36,16 @@ import { withoutDecay } from './weight-decay.js';
 /** Bytes of gradients that are worth a word. */
 const MUCH = 1e8;
 
+type AnyManifest = ReturnType<typeof readAnyManifest>;
+
+const openTask = async (run: string, manifest: AnyManifest, options: TrainOptions): Promise<TrainingTask> =>
+  isImported(manifest) ? new ArraysTask(manifest, options) : VqaTask.open(run, manifest, options);
+
 class Job {
-  private readonly manifest: TrainableRun;
   private readonly options: TrainOptions;
   private readonly tensors: Map<string, TrainedTensor>;
   private state: CheckpointState;
   private readonly notes: string[];
-  private readonly task: TrainingTask;
   private readonly stepsPerEpoch: number;
   private readonly total: number;
   /** batches at the last checkpoint, or -1 */
@@ -55,22 +54,27 @@ class Job {
   private log!: RunLog;
   private trainer: StepTrainer | undefined;
 
-  constructor(
+  static async open(job: TrainingJob, report: (event: TrainingEvent) => void): Promise<Job> {
+    const manifest = readAnyManifest(job.run);
+    const restored = restore(job, manifest);
+    const { options } = restored;
+    const task = await openTask(job.run, manifest, options);
+    return new Job(job, report, manifest, restored, task);
+  }
+
+  private constructor(
     private readonly job: TrainingJob,
     private readonly report: (event: TrainingEvent) => void,
+    private readonly manifest: AnyManifest,
+    restored: Restored,
+    private readonly task: TrainingTask,
   ) {
-    const manifest = readAnyManifest(job.run);
-    this.manifest = manifest;
-    const restored = restore(job, manifest);
     this.tensors = restored.tensors;
     this.state = restored.state;
     this.notes = [...restored.notes];
     this.options = restored.options;
     const { batchSize, accumulate, epochs } = this.options;
     this.memory = memoryForm(manifest, this.options);
-    this.task = isImported(manifest)
-      ? new ArraysTask(manifest, this.options)
-      : new VqaTask(job.run, manifest, this.options);
     checkValidation(this.task.measures, this.options);
     this.stepsPerEpoch = Math.ceil(this.task.size / (batchSize * accumulate));
     this.total = this.stepsPerEpoch * epochs;
@@ -94,6 +98,7 @@ class Job {
     }
     if (this.saved !== this.state.batches) await this.save();
     await release();
+    await this.task.close?.();
     const { batches } = this.state;
     const stopped = !this.isOver() || this.isEvaluationPending();
     this.report({ type: 'end', step: batches, stopped, early: !stopped && batches < this.total });
@@ -206,6 +211,7 @@ class Job {
       gradientNorm: result.gradientNorm,
       samplesPerSecond: batch.ids.length / seconds,
       lossScale,
+      ...(batch.waitMs !== undefined && { waitMs: batch.waitMs }),
     };
     this.report(this.log.append(event, seconds));
   }
@@ -274,5 +280,5 @@ export async function runTraining(
   if (job.resume && !job.ortCheckpoint && !hasCheckpoint(job.run)) {
     throw new UserError('there is no checkpoint to resume from', job.run, 'leave --resume out');
   }
-  await new Job(job, report).run(shouldStop);
+  await (await Job.open(job, report)).run(shouldStop);
 }

@@ -57,6 +57,8 @@ export const bestOf = ({ evaluations, state: { best } }: Pick<RunFacts, 'evaluat
   evaluations.find(({ step }) => step === best?.step);
 
 export interface DataFacts {
+  /** of own data that of the folder or table: no path of this machine */
+  readonly name: string;
   readonly licence: string;
   readonly splitSha256: string;
   readonly images: number;
@@ -67,10 +69,11 @@ export interface DataFacts {
   readonly test: number;
 }
 
-export function dataFacts(options: TrainOptions): DataFacts {
-  const data = loadData(options);
+export async function dataFacts(options: TrainOptions): Promise<DataFacts> {
+  const data = await loadData(options);
   const train = data.train.slice(0, options.limit ?? undefined);
   return {
+    name: options.data === 'vqa-rad-base' ? options.data : data.dataset.name,
     licence: data.dataset.licence,
     splitSha256: data.splitHash,
     images: new Set(train.map((q) => q.imageId)).size,

@@ -71,20 +71,28 @@ export function results(run: RunFacts): string {
   return `${losses}\n\n${scores}\n\nExact match after normalisation; 95% bootstrap intervals. The best checkpoint was chosen by these scores, which\nmakes its own optimistic: \`ort-eval\` scores the test questions, which played no part.`;
 }
 
+/** Options whose folders are of this machine. */
+const PATHS: ReadonlySet<string> = new Set(['data', 'split', 'imageRoot', 'initFrom']);
+
 export function hyperparameters({ options, manifest }: RunFacts): string {
   const flag = (key: string) => `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
-  const rows = Object.entries(options).map(([key, value]): [string, Cell] => [
-    flag(key),
-    key === 'data' ? basename(String(value)) : value === '' || value === null ? 'default' : String(value),
-  ]);
+  const shown = (key: string, value: unknown): Cell =>
+    value === '' || value === null ? 'default' : PATHS.has(key) ? basename(String(value)) : String(value);
+  const rows = Object.entries(options)
+    .filter(([key]) => key !== 'rowsSha256' && key !== 'initSha256') // no flags
+    .map(([key, value]): [string, Cell] => [flag(key), shown(key, value)]);
   const fixed: [string, Cell][] = [
     ['optimizer', 'AdamW, beta 0.9 and 0.999, epsilon 1e-8, float32'],
     ['seed of the adapters', manifest.seed],
+    ...(options.initSha256
+      ? [['sha256 of the checkpoint it started from', options.initSha256] as [string, Cell]]
+      : []),
   ];
   return facts([...rows, ...fixed]);
 }
 
-export function environment({ state, version, hardware, seconds }: RunFacts): string {
+export function environment({ state, steps, version, hardware, seconds }: RunFacts): string {
+  const waitMs = steps.reduce((sum, step) => sum + (step.waitMs ?? 0), 0);
   const { cpu, device, threads, onnxruntime, node, platform } = state.environment;
   return facts([
     ['mile-ort', version],
@@ -96,6 +104,7 @@ export function environment({ state, version, hardware, seconds }: RunFacts): st
     ['device', device ?? 'cpu'],
     ['threads inside an operator', threads ?? '-'],
     ['time in updates', `${seconds.updates.toFixed(1)} s`],
+    ['of it, waiting for images', `${(waitMs / 1000).toFixed(1)} s`],
     ['time in validation', `${seconds.evaluations.toFixed(1)} s`],
   ]);
 }

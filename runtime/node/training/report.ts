@@ -1,5 +1,5 @@
 /** @file report.md: the model card of a trained run. */
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { adaptersOf, placementOf } from '../../../graph-builder/variant/variant.js';
 import { writeAtomic } from '../../../training-artifacts/files.js';
 import {
@@ -53,7 +53,7 @@ const adapters = ({ variant }: Manifest): string =>
     .join('\n');
 
 function frontMatter({ manifest, options, ...run }: RunFacts, variant: string, data: DataFacts): string {
-  const hub = HUB_NAMES[options.data];
+  const hub = HUB_NAMES[data.name];
   const best = bestOf({ ...run });
   const model = [
     'model-index:',
@@ -62,8 +62,8 @@ function frontMatter({ manifest, options, ...run }: RunFacts, variant: string, d
     '  - task:',
     '      type: visual-question-answering',
     '    dataset:',
-    `      type: ${hub ?? options.data}`,
-    `      name: ${JSON.stringify(`${options.data}, ${options.split} split, validation (${data.validation} questions)`)}`,
+    `      type: ${hub ?? data.name}`,
+    `      name: ${JSON.stringify(`${data.name}, ${basename(options.split)} split, validation (${data.validation} questions)`)}`,
     '    metrics:',
     '    - type: accuracy',
     `      value: ${best && percent(best.accuracy)}`,
@@ -96,7 +96,7 @@ function limits({ text, config }: Manifest, { split }: RunFacts['options'], data
     `It has seen ${data.images} images of one data set (head CT and MRI, chest X-ray, abdominal CT), asked about in English.`,
     `Images are shrunk to ${config.imageSize} x ${config.imageSize} pixels: what is smaller than a few of them is lost.`,
     `Questions end at ${text.maxQuestionTokens} word pieces, answers at ${text.maxAnswerTokens}.`,
-    'It always answers, also where the image does not show what is asked about. Its probabilities are not calibrated.',
+    'It always answers, also where the image does not show what is asked about. Its probabilities are not calibrated until `ort-eval --calibrate` has done so.',
     'One seed; how far another one would move the scores was not measured.',
   ]
     .map((line) => `- ${line}`)
@@ -105,6 +105,14 @@ function limits({ text, config }: Manifest, { split }: RunFacts['options'], data
 
 const intendedUse = `Research on tuning methods for visual question answering. Out of scope: any use for patients, any deployed use.\n\n${NOTICE}`;
 
+/** What computes with frozen weights, where that is not float32. */
+const computeRows = ({ frozenCompute: compute }: Manifest): [string, Cell][] => {
+  if (!compute) return [];
+  const { form, modules, skipped } = compute;
+  const kept = skipped.length > 0 ? `, in float32: ${skipped.map(({ name }) => name).join(', ')}` : '';
+  return [['frozen products', `8 bits, ${form}, in ${modules.join(', ')}${kept}`]];
+};
+
 const weightRows = ({ source, sha256 }: Manifest['weights']): [string, Cell][] => [
   ['source', source],
   ['sha256', sha256],
@@ -112,22 +120,22 @@ const weightRows = ({ source, sha256 }: Manifest['weights']): [string, Cell][] =
 ];
 
 /** The card of a model that answers questions about images. */
-function answeringCard(run: RunFacts, manifest: Manifest, end: Ending): string {
+async function answeringCard(run: RunFacts, manifest: Manifest, end: Ending): Promise<string> {
   const { options } = run;
-  const data = dataFacts(options);
+  const data = await dataFacts(options);
   const placement = Object.values(placementOf(manifest.variant)).join('/');
   return [
     frontMatter(run, manifest.variant.name, data),
-    `# ${manifest.variant.name} ${placement} on ${options.data}`,
+    `# ${manifest.variant.name} ${placement} on ${data.name}`,
     `**${NOTICE}**`,
     `A ${manifest.preset} model (MISS: image encoder, joint text encoder, text decoder), tuned with MILE-ORT. ${ending(run, end)}`,
-    section('Base weights', facts(weightRows(manifest.weights))),
+    section('Base weights', facts([...weightRows(manifest.weights), ...computeRows(manifest)])),
     section(
       'Data',
       facts([
-        ['data set', options.data],
+        ['data set', data.name],
         ['licence', data.licence],
-        ['split', options.split],
+        ['split', basename(options.split)],
         ['sha256 of the split', data.splitSha256],
         ['training questions', data.train],
         ['of these answered yes or no', data.yesNo],
@@ -172,13 +180,13 @@ function importedCard(run: RunFacts, manifest: ImportedManifest, end: Ending): s
 }
 
 /** Writes `report.md`. @throws {FileError} when the run has no checkpoint or cannot be written to. */
-export function writeReport(run: string, end: Ending): string {
+export async function writeReport(run: string, end: Ending): Promise<string> {
   const path = join(run, 'report.md');
   const known = runFacts(run);
   const { manifest } = known;
   const card = isImported(manifest)
     ? importedCard(known, manifest, end)
-    : answeringCard(known, manifest, end);
+    : await answeringCard(known, manifest, end);
   writeAtomic(path, `${card}\n`);
   return path;
 }

@@ -9,11 +9,16 @@ import {
   readCheckpoint,
   type TrainedTensor,
 } from '../../../training-artifacts/checkpoint/checkpoint.js';
-import type { TrainableRun } from '../../../training-artifacts/graphs/manifest.js';
+import type {
+  ImportedManifest,
+  Manifest,
+  TrainableRun,
+} from '../../../training-artifacts/graphs/manifest.js';
 import { readOrtCheckpoint } from '../../../training-artifacts/ort-training/read-checkpoint.js';
 import { INITIAL_LOSS_SCALE } from '../../core/trainer.js';
 import { runtimeVersion } from '../ort.js';
 import type { TrainingJob } from './events.js';
+import { initFrom } from './init-from.js';
 import { type TrainOptions, trainOptionsSchema } from './options.js';
 
 /** What bit-identity depends on beside the options. */
@@ -64,15 +69,22 @@ function fromOrtCheckpoint(file: string, options: TrainOptions, manifest: Traina
   };
 }
 
-/** @throws {FileError} when the checkpoint is damaged or of another variant. */
-export function restore(job: TrainingJob, manifest: TrainableRun): Restored {
+/** @throws {FileError} when the checkpoint is damaged or of another variant; {@link UserError} of `initFrom`. */
+export function restore(job: TrainingJob, manifest: Manifest | ImportedManifest): Restored {
   const { run, options, resume, ortCheckpoint } = job;
   if (ortCheckpoint) return fromOrtCheckpoint(ortCheckpoint, options, manifest);
   if (!resume) {
     const environment = environmentOf(options);
     const counts = { step: 0, batches: 0, lossScale: initialLossScale(manifest) };
-    const state = { ...counts, best: null, sinceBest: 0, evaluated: -1, options, environment };
-    return { tensors: initialTensors(run, manifest), state, options, notes: [] };
+    const judged = { best: null, sinceBest: 0, evaluated: -1 };
+    const started = options.initFrom === null ? undefined : initFrom(options.initFrom, manifest);
+    const known = { ...options, initSha256: started?.sha256 ?? null };
+    return {
+      tensors: started?.tensors ?? initialTensors(run, manifest),
+      state: { ...counts, ...judged, options: known, environment },
+      options: known,
+      notes: started ? [started.note] : [],
+    };
   }
   const { tensors, state } = readCheckpoint(run, 'last', manifest);
   const saved = savedOptions(run, state);

@@ -3,6 +3,7 @@ import { UserError } from '../../../graph-builder/errors.js';
 import { checkpointPath, hasCheckpoint } from '../../../training-artifacts/checkpoint/checkpoint.js';
 import { isImported } from '../../../training-artifacts/graphs/manifest.js';
 import { TrainingProgress } from '../cli/training-progress.js';
+import { SELDOM, watchMemory } from '../memory.js';
 import type { EvaluationEvent, TrainingEvent, TrainingJob } from './events.js';
 import { drawCurves, exportAdapter } from './finish.js';
 import { type RunningTraining, trainInChild } from './in-child.js';
@@ -10,6 +11,7 @@ import { LiveCurves } from './live-curves.js';
 import { writeReport } from './report.js';
 import { bestOf, runFacts } from './report-facts.js';
 import type { Ending } from './report-sections.js';
+import { readSummary, writeSummary } from './summary.js';
 
 export type StopSignal = 'SIGINT' | 'SIGTERM';
 
@@ -22,6 +24,8 @@ export interface TrainingSummary extends Ending {
   /** the signal that stopped it */
   readonly interruptedBy: StopSignal | null;
   readonly seconds: number;
+  /** largest memory of both processes, resumed parts included; null where it cannot be measured */
+  readonly peakBytes: number | null;
   readonly lastLoss: number | null;
   readonly bestValidation: EvaluationEvent | null;
   readonly curves: string;
@@ -98,31 +102,39 @@ export async function trainRun(job: TrainingJob, label: string): Promise<Trainin
   const clock = new StepClock();
   const started = performance.now();
   let end: Ending = { finished: false, early: false };
+  const earlier = (job.resume && readSummary(run)?.peakBytes) || 0;
   const training = trainInChild(job, (event: TrainingEvent) => {
     progress.on(event);
     curves.on(event);
     if (event.type === 'step') clock.tick();
+    if (event.type === 'start') writeSummary(run, { ...end, peakBytes: earlier || null });
     if (event.type === 'end') end = { finished: !event.stopped, early: event.early };
   });
   const say = (text: string) => progress.say(text);
   const interrupts = new Interrupts(training, say, run, () => clock.seconds);
+  const memory = watchMemory([process.pid, training.pid], SELDOM);
+  let peak = 0;
   try {
     await training.finished;
   } catch (error) {
     throw interrupts.explain(error);
   } finally {
+    peak = memory.stop();
     progress.close();
     interrupts.release();
     await curves.settled();
   }
   const seconds = (performance.now() - started) / 1000;
-  return { ...(await finish(run, end)), run, ...end, interruptedBy: interrupts.asked, seconds };
+  const peakBytes = Math.max(peak, earlier) || null;
+  const files = await finish(run, end);
+  writeSummary(run, { ...end, peakBytes }); // last: whoever finds it finds all the rest
+  return { ...files, run, ...end, interruptedBy: interrupts.asked, seconds, peakBytes };
 }
 
 /** Writes what a trained run has beside its checkpoints. */
 async function finish(run: string, end: Ending) {
   const curves = await drawCurves(run);
-  const [adapter, report] = [exportAdapter(run), writeReport(run, end)];
+  const [adapter, report] = [exportAdapter(run), await writeReport(run, end)];
   const facts = runFacts(run);
   return {
     steps: facts.state.batches,

@@ -10,6 +10,8 @@ export interface TaskBatch {
   readonly microBatches: readonly Feeds[];
   /** names of the samples, for messages */
   readonly ids: readonly string[];
+  /** milliseconds until the images were there */
+  readonly waitMs?: number;
   /** what the loss is divided by to be one of a token or sample */
   readonly units: number;
 }
@@ -33,4 +35,6 @@ export interface TrainingTask {
   batch(epoch: number, index: number): Promise<TaskBatch>;
   /** Validation scores; undefined where there is nothing to validate on. */
   evaluate(tensors: ReadonlyMap<string, TrainedTensor>): Promise<Scores | undefined>;
+  /** Ends what works beside the trainer. */
+  close?(): Promise<void>;
 }

@@ -1,5 +1,6 @@
 /** @file Questions about images, answered by a MISS model. */
 import type { Question } from '../../../datasets/dataset.js';
+import type { Augmentation } from '../../../datasets/images/augment.js';
 import { loadTokenizer } from '../../../datasets/load-tokenizer.js';
 import { isSameAnswer, isYesNo } from '../../../datasets/scoring/normalise-answer.js';
 import { UserError } from '../../../graph-builder/errors.js';
@@ -16,46 +17,64 @@ import {
   seedFeeds,
 } from '../../core/batch.js';
 import { predict } from '../../core/predict.js';
-import { epochOrder } from '../../core/sampler.js';
+import { drawWording, epochOrder } from '../../core/sampler.js';
 import { type Feeds, float32, floats, type Session } from '../../core/session.js';
-import { imagePaths, type LoadedData, loadData, tokenise } from '../data.js';
+import { imagePaths, type LoadedData, loadData, type Tokenised, tokenise } from '../data.js';
+import type { Change } from '../image-workers/prepare.js';
 import { ImageStore } from '../images.js';
 import { openGraph, openInference, servingFeeds } from '../inference.js';
 import { chooseCut, type FrozenInputs } from './frozen-inputs.js';
-import type { TrainOptions } from './options.js';
+import { augmentationOf, type TrainOptions } from './options.js';
 import type { Scores, TaskBatch, TrainingTask } from './task.js';
 
-const AUGMENTATION = { shift: 8, brightness: 0.15 };
+const GB = 1e9;
+/** What instruction data need: options and templates make questions long. */
+const INSTRUCTION_TOKENS = 128;
 
 export class VqaTask implements TrainingTask {
   readonly measures = ['accuracy', 'loss'] as const;
   readonly notes: string[] = [];
-  settled: Partial<TrainOptions> = {};
-  private readonly data: LoadedData;
+  settled: Partial<TrainOptions>;
   private readonly samples: readonly Sample[];
   private readonly images: ImageStore;
+  private readonly changes: Augmentation | undefined;
+  /** the order of the epoch that was asked for last, and of the next */
+  private readonly orders = new Map<number, readonly Sample[]>();
   private sessions: InferenceSessions | undefined;
   private evaluation: Session | undefined;
   private frozen: FrozenInputs | undefined;
 
-  /** @throws {UserError} when there is nothing to train on. */
-  constructor(
+  /** @throws {UserError} when there is nothing to train on, or a resumed run finds other rows. */
+  static async open(run: string, manifest: Manifest, options: TrainOptions): Promise<VqaTask> {
+    const data = await loadData(options);
+    if (options.rowsSha256 !== null && options.rowsSha256 !== data.rowsHash)
+      throw new UserError(
+        'the training or validation rows are not those of the checkpoint',
+        options.data,
+        'restore the table and the split as they were, or train again with --overwrite',
+      );
+    return new VqaTask(run, manifest, options, data);
+  }
+
+  private constructor(
     private readonly run: string,
     private readonly manifest: Manifest,
     private readonly options: TrainOptions,
+    private readonly data: LoadedData,
   ) {
-    this.data = loadData(options);
+    this.notes.push(...data.notes);
     const train = this.data.train.slice(0, options.limit ?? undefined);
     if (train.length === 0)
       throw new UserError('there is no training question', '--data', 'choose another data set or split');
     const { samples, truncated } = tokenise(train, manifest);
-    if (truncated.questions + truncated.answers > 0) {
-      this.notes.push(
-        `${truncated.questions} questions and ${truncated.answers} answers were cut to the token limits`,
-      );
-    }
+    this.notes.push(...cutTexts(truncated, manifest));
     this.samples = samples;
-    this.images = new ImageStore(manifest.config.imageSize, manifest.image.normalisation);
+    this.settled = { rowsSha256: data.rowsHash };
+    this.images = new ImageStore(manifest.config.imageSize, manifest.image.normalisation, {
+      limitBytes: options.imageMemoryGb * GB,
+      threads: options.imageThreads,
+    });
+    this.changes = augmentationOf(options);
   }
 
   get size(): number {
@@ -73,29 +92,62 @@ export class VqaTask implements TrainingTask {
     const paths = new Map(this.samples.map(({ imageId }) => [imageId, dataset.imagePath(imageId)]));
     for (const [id, path] of imagePaths(dataset, validation)) paths.set(id, path);
     let done = 0;
-    await this.images.load(paths, () => onItem('images', ++done, paths.size));
     const { run, manifest, options, samples, images } = this;
+    const kept = Math.min(paths.size, images.most);
+    await images.load(paths, () => onItem('images', ++done, kept));
+    this.notes.push(...images.notes);
+    if (images.unkept > 0)
+      this.notes.push(
+        `${images.unkept} of ${paths.size} images do not fit --image-memory-gb: they are decoded at each visit`,
+      );
     const { inputs, note } = await chooseCut(run, manifest, options, samples, images);
     this.frozen = inputs;
-    if (options.cut === 'auto') this.settled = { cut: inputs?.level ?? 'none' };
+    if (options.cut === 'auto') this.settled = { ...this.settled, cut: inputs?.level ?? 'none' };
     if (note) this.notes.push(note);
   }
 
   async batch(epoch: number, index: number): Promise<TaskBatch> {
-    const { seed, batchSize, accumulate, questionsPerImage } = this.options;
-    const order = epochOrder(this.samples, questionsPerImage, seed, epoch);
-    const size = batchSize * accumulate;
-    const samples = order.slice(index * size, (index + 1) * size);
+    const { batchSize } = this.options;
+    const samples = this.visited(epoch, index);
+    const waited = this.images.waitedMs;
     const microBatches: Feeds[] = [];
     for (let at = 0; at < samples.length; at += batchSize)
       microBatches.push(
         await this.microBatch(samples.slice(at, at + batchSize), samples.length, epoch, at / batchSize),
       );
+    this.prefetch(epoch, index);
     return {
       microBatches,
       ids: samples.map((s) => s.qid),
+      waitMs: this.images.waitedMs - waited,
       units: labelCount(samples) / samples.length,
     };
+  }
+
+  /** Samples of a batch, each in the wording of the epoch. */
+  private visited(epoch: number, index: number): readonly Sample[] {
+    const { seed, batchSize, accumulate, questionsPerImage } = this.options;
+    const order = this.orders.get(epoch) ?? epochOrder(this.samples, questionsPerImage, seed, epoch);
+    for (const old of this.orders.keys()) if (old < epoch - 1) this.orders.delete(old);
+    this.orders.set(epoch, order);
+    const size = batchSize * accumulate;
+    return order.slice(index * size, (index + 1) * size).map((s) => drawWording(s, seed, epoch));
+  }
+
+  /** Threads prepare the images of the batch after this one while ONNX Runtime works on this. */
+  private prefetch(epoch: number, index: number): void {
+    if (this.frozen) return;
+    const { batchSize, accumulate } = this.options;
+    const isLast = (index + 1) * batchSize * accumulate >= this.size;
+    const [nextEpoch, next] = isLast ? [epoch + 1, 0] : [epoch, index + 1];
+    if (nextEpoch >= this.options.epochs) return;
+    for (const id of distinctImages(this.visited(nextEpoch, next)))
+      this.images.prefetch(id, this.changeOf(id, nextEpoch));
+  }
+
+  private changeOf(id: string, epoch: number): Change | undefined {
+    const { changes: augmentation } = this;
+    return augmentation && { augmentation, words: [this.options.seed, 'augment', epoch, id] };
   }
 
   /** Feeds of a part of a batch of `batchSize` samples. */
@@ -105,19 +157,16 @@ export class VqaTask implements TrainingTask {
     epoch: number,
     slot: number,
   ): Promise<Feeds> {
-    const { seed, augment } = this.options;
+    const { seed } = this.options;
     const { config } = this.manifest;
     const text = sampleFeeds(part, config, batchSize);
-    const seeds = seedFeeds(part, text, [seed, epoch]);
+    const seeds = seedFeeds(part, text, [seed, epoch], this.frozen?.imageRows(part));
     if (this.frozen) {
       const tokens = text.question_ids!.dims[1]!;
       return { ...text, ...seeds, ...(await this.frozen.feeds(part, tokens, slot)) };
     }
-    const pixels = (id: string) =>
-      augment
-        ? this.images.pixelValues(id, AUGMENTATION, seed, 'augment', epoch)
-        : this.images.pixelValues(id);
-    return { ...text, ...seeds, pixel_values: pixelFeed(distinctImages(part).map(pixels), config) };
+    const pixels = await this.images.several(distinctImages(part), (id) => this.changeOf(id, epoch));
+    return { ...text, ...seeds, pixel_values: pixelFeed(pixels, config) };
   }
 
   /** Validation questions answered by beam search. */
@@ -154,10 +203,31 @@ export class VqaTask implements TrainingTask {
     let total = 0;
     for (let at = 0; at < samples.length; at += options.batchSize) {
       const part = samples.slice(at, at + options.batchSize);
-      const feeds = batchFeeds(part, (id) => this.images.pixelValues(id), manifest.config);
+      const ids = distinctImages(part);
+      const pixels = await this.images.several(ids);
+      const feeds = batchFeeds(part, (id) => pixels[ids.indexOf(id)]!, manifest.config);
       const { loss } = await this.evaluation.run({ ...trained, ...feeds }, ['loss']);
       total += floats(loss)[0]! * part.length; // the loss is averaged over the samples
     }
     return total / labelCount(samples);
   }
+  close(): Promise<void> {
+    return this.images.close();
+  }
+}
+
+/** What was cut to the token limits. @throws {UserError} when it is what instruction data are made of: options. */
+function cutTexts({ questions, answers, wordings }: Tokenised['truncated'], { text }: Manifest): string[] {
+  const { maxQuestionTokens: most } = text;
+  if (wordings > 0 && most < INSTRUCTION_TOKENS)
+    throw new UserError(
+      `${wordings} questions of the instruction data are longer than the run's ${most} word pieces`,
+      '--data',
+      `build the run with --max-question-tokens ${INSTRUCTION_TOKENS}`,
+    );
+  const notes = [];
+  if (questions + answers > 0)
+    notes.push(`${questions} questions and ${answers} answers were cut to the token limits`);
+  if (wordings > 0) notes.push(`${wordings} wordings were cut to ${most} word pieces`);
+  return notes;
 }

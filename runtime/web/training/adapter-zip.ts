@@ -1,6 +1,7 @@
 /** @file A trained adapter as a zip of PEFT folders, which Node and Hugging Face PEFT read. */
 import { strToU8, type Zippable, zipSync } from 'fflate';
-import { adapterFiles, CONFIG, WEIGHTS } from '../../../training-artifacts/adapters/peft-modules.js';
+import { adapterFiles } from '../../../training-artifacts/adapters/peft-modules.js';
+import { peftFiles } from '../../../training-artifacts/adapters/stored-adapter.js';
 import type { Manifest } from '../../../training-artifacts/graphs/manifest.js';
 import type { NamedTensors } from '../../core/trained-tensors.js';
 import { safetensorsBytes } from '../safetensors-blob.js';
@@ -14,8 +15,8 @@ export function adapterZip(
   const files: Zippable = {};
   for (const { module, tensors: own, config: settings } of modules) {
     // numbers hardly shrink
-    files[`adapter/${module}/${WEIGHTS}`] = [safetensorsBytes(own, { format: 'pt' }), { level: 0 }];
-    files[`adapter/${module}/${CONFIG}`] = strToU8(`${JSON.stringify(settings, null, 2)}\n`);
+    files[`adapter/${module}/${peftFiles.weights}`] = [safetensorsBytes(own, { format: 'pt' }), { level: 0 }];
+    files[`adapter/${module}/${peftFiles.config}`] = strToU8(`${JSON.stringify(settings, null, 2)}\n`);
   }
   return zipSync(files) as Uint8Array<ArrayBuffer>;
 }

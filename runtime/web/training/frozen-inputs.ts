@@ -1,7 +1,7 @@
 /** @file Feeds of frozen features for batches in the browser. */
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
-import { type CutLevel, cutLevels } from '../../../graph-builder/models/cuts.js';
+import { type CutLevel, cutLevels, type FeatureOwner } from '../../../graph-builder/models/cuts.js';
 import { cutRoles } from '../../../training-artifacts/graphs/cut-roles.js';
 import type { GraphRole, Manifest } from '../../../training-artifacts/graphs/manifest.js';
 import { distinctImages, imageSelection, pixelFeed, type Sample, textFeeds } from '../../core/batch.js';
@@ -18,8 +18,8 @@ const keyOf = (bytes: Uint8Array): string => bytesToHex(sha256(bytes)).slice(0, 
 /** Bytes of all features of some samples. */
 function sizeOf({ cuts }: Manifest, level: CutLevel, samples: readonly Sample[]): number {
   const { per, features } = cuts[level]!;
-  const items = per === 'image' ? distinctImages(samples).length : samples.length;
-  const tokens = per === 'image' ? 0 : samples.reduce((n, s) => n + s.questionIds.length, 0);
+  const items = per === 'question' ? samples.length : distinctImages(samples).length;
+  const tokens = per !== 'question' ? 0 : samples.reduce((n, s) => n + s.questionIds.length, 0);
   return 4 * features.reduce((n, { size, perToken }) => n + size * (perToken ? tokens : items), 0);
 }
 
@@ -65,10 +65,18 @@ export class FrozenInputs {
     return this.features.computed.items;
   }
 
+  get per(): FeatureOwner {
+    return this.model.manifest.cuts[this.level]!.per;
+  }
+
+  /** What the batch's rows of images are. */
+  imageRows(samples: readonly Sample[]): string[] {
+    return this.per === 'imageOfQuestion' ? samples.map((s) => s.imageId) : distinctImages(samples);
+  }
+
   feeds(samples: readonly Sample[], tokens: number, slot = 0): Promise<Feeds> {
-    const { manifest } = this.model;
-    if (manifest.cuts[this.level]!.per === 'image') {
-      const ids = distinctImages(samples);
+    if (this.per !== 'question') {
+      const ids = this.imageRows(samples);
       const items = ids.map((id) => ({ key: keyOf(this.planes.get(id)!), tokens: 1 }));
       return this.features.feeds(items, 1, (at) => this.pixels(at.map((i) => ids[i]!)), slot);
     }

@@ -193,7 +193,7 @@ export class Tuning {
     const { frozen, train } = this;
     if (!frozen) return;
     const one = new Map(train.map((s) => [s.imageId, s]));
-    const samples = this.model.manifest.cuts[frozen.level]!.per === 'image' ? [...one.values()] : train;
+    const samples = frozen.per === 'question' ? train : [...one.values()];
     const AT_ONCE = 4;
     for (let at = 0; at < samples.length; at += AT_ONCE) {
       const part = samples.slice(at, at + AT_ONCE);
@@ -236,7 +236,7 @@ export class Tuning {
   private async feedsOf(samples: readonly Sample[], epoch: number): Promise<Feeds> {
     const { config } = this.model.manifest;
     const text = sampleFeeds(samples, config);
-    const seeds = seedFeeds(samples, text, [this.job.options.seed, epoch]);
+    const seeds = seedFeeds(samples, text, [this.job.options.seed, epoch], this.frozen?.imageRows(samples));
     if (this.frozen)
       return { ...text, ...seeds, ...(await this.frozen.feeds(samples, text.question_ids!.dims[1]!)) };
     const pixels = distinctImages(samples).map((id) => this.pixels(id));

@@ -7,6 +7,7 @@ const planes = Uint8Array.of(0, 255, 128, 51, 255, 0); // [3, 1, 2]
 // (byte / 255 − mean) / std in numpy's float32, the order of torchvision's ToTensor and Normalize.
 test.each([
   ['imagenet', [-2.117904, 2.248908, 0.2051822, -1.142857, 2.64, -1.804444]],
+  ['half', [-1, 1, 0.003921628, -0.6, 1, -1]],
   ['clip', [-1.792263, 1.930336, 0.1688973, -0.986701, 2.145897, -1.48022]],
   ['reference', [0, 0.0039215686, 0.0019684736, 0.0007843137, 0.0039215686, 0]],
 ] as const)('%s', (name, expected) => {

@@ -84,9 +84,9 @@ test('a test question worded like a pretext row takes that row away, and only th
 });
 
 test('organ rows say the organ of the metadata', () => {
-  const names = { CHEST: 'chest', ABD: 'abdomen', HEAD: 'head' };
+  const names: Record<string, string> = { CHEST: 'chest', ABD: 'abdomen', HEAD: 'head' };
   for (const row of pretext.filter((q) => q.questionType === 'ORGAN')) {
-    const organ = names[questions.find((q) => q.imageId === row.imageId)!.organ];
+    const organ = names[questions.find((q) => q.imageId === row.imageId)!.organ!]!;
     if (row.answerType === 'open') expect(row.answer).toBe(organ);
     else expect(row.answer).toBe(row.question.includes(organ) ? 'yes' : 'no');
   }

@@ -98,6 +98,24 @@ describe.concurrent('options', () => {
     ],
     ['half a checkpoint', train('--run', 'a', '--keep', '0.5'), /--keep\n/],
     ['saving every -3 steps', train('--run', 'a', '--save-every', '-3'), /--save-every\n/],
+    ['too far a rotation', train('--run', 'a', '--augment-rotate', '60'), /--augment-rotate\n/],
+    ['a cut of all of it', train('--run', 'a', '--augment-crop', '1'), /--augment-crop\n/],
+    ['-1 image threads', train('--run', 'a', '--image-threads', '-1'), /--image-threads\n/],
+    [
+      'a start for a training that goes on',
+      train('--run', built, '--init-from', 'a', '--resume'),
+      /^a training that goes on has its tensors already\n.*--init-from/,
+    ],
+    [
+      'a start from what is no run',
+      train('--run', built, '--init-from', 'none'),
+      /^the run has no checkpoint\n.*--init-from none/,
+    ],
+    [
+      'a question length for a finished run',
+      train('--run', built, '--max-question-tokens', '128'),
+      /^--run names a finished graph, --max-question-tokens would build another/,
+    ],
     ['unknown measure', train('--run', 'a', '--best-by', 'f1'), /Choices: "accuracy", "loss"/],
     [
       'stopping early without validating',

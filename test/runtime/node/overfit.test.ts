@@ -57,7 +57,7 @@ async function overfit(placement: string, epochs: number, lr: number) {
   );
   const losses = readMetrics(run).steps.map((s) => s.loss);
   const above = (loss: number) => loss - smoothingFloor(manifest.config);
-  const data = loadData(options);
+  const data = await loadData(options);
   const questions = data.train.slice(0, SAMPLES);
   const images = new ImageStore(manifest.config.imageSize, manifest.image.normalisation);
   await images.load(imagePaths(data.dataset, questions));

@@ -109,7 +109,10 @@ export function metricsOf(run: string): Record<string, unknown>[] {
     .trimEnd()
     .split('\n')
     .map((line) => {
-      const { samplesPerSecond, time, seconds, ...rest } = JSON.parse(line) as Record<string, unknown>;
+      const { samplesPerSecond, waitMs, time, seconds, ...rest } = JSON.parse(line) as Record<
+        string,
+        unknown
+      >;
       expect([time, seconds].every(Number.isFinite), line).toBe(true);
       return rest;
     });

@@ -1,5 +1,5 @@
 /** @file Adapter folders against the ones that PEFT saved (test/oracles/peft). */
-import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { FileError } from '../../../graph-builder/errors.js';
@@ -207,6 +207,16 @@ test.each<[string, (module: string) => void, RegExp]>([
     'no weights',
     (m) => rmSync(join(m, 'adapter_model.safetensors')),
     /cannot read.*\n.*adapter_model.*\n.*check the path/,
+  ],
+  [
+    'a pickle in place of weights',
+    (m) => renameSync(join(m, 'adapter_model.safetensors'), join(m, 'adapter_model.bin')),
+    /old format, a pickle\n.*adapter_model\.bin\n.*safe_serialization/,
+  ],
+  [
+    'a configuration of a gigabyte',
+    (m) => truncateSync(join(m, 'adapter_config.json'), 2 ** 30),
+    /1073741824 bytes are too many/,
   ],
   ['no configuration', (m) => rmSync(join(m, 'adapter_config.json')), /cannot read.*\n.*adapter_config/],
   ['not JSON', (m) => writeFileSync(join(m, 'adapter_config.json'), '{'), /not JSON/],

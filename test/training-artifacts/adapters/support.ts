@@ -9,7 +9,7 @@ import type { AdapterTensor } from '../../../graph-builder/rewrites/adapter-meth
 import { parseVariant } from '../../../graph-builder/variant/parse.js';
 import { placementOf } from '../../../graph-builder/variant/variant.js';
 import { floats } from '../../../runtime/core/session.js';
-import type { AdapterContents } from '../../../training-artifacts/adapters/peft-folder.js';
+import type { AdapterContents } from '../../../training-artifacts/adapters/peft-modules.js';
 import { goldenConfig, readTensors } from '../../support/golden.js';
 import { variantTensors } from '../../support/variants.js';
 

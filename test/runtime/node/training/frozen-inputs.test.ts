@@ -71,6 +71,15 @@ describe.each([
     close((await train(run, { cut })).losses); // damaged
   });
 
+  test('several questions on an image in one batch', async () => {
+    const grouped = { questionsPerImage: 3, batchSize: 6 };
+    const { losses } = await train(run, { ...grouped, cut: 'kv' });
+    const { losses: whole } = await train(run, { ...grouped, cut: 'none' });
+    losses.forEach((loss, i) => {
+      expect(Math.abs(loss - whole[i]!) / whole[i]!).toBeLessThan(1e-5);
+    });
+  });
+
   test('what does not fit the cache is computed each time', async () => {
     const { losses } = await train(run, { cut: 'vit', cacheGb: 0 });
     losses.forEach((loss, i) => {

@@ -46,7 +46,7 @@ beforeAll(async () => {
 
 /** What the log says, but for what depends on the clock. */
 const logOf = (run: string) =>
-  readLog(run).map(({ time: _, seconds: __, ...line }) => ({ ...line, samplesPerSecond: 0 }));
+  readLog(run).map(({ time: _, seconds: __, ...line }) => ({ ...line, samplesPerSecond: 0, waitMs: 0 }));
 
 /** After a kill: every checkpoint whole, every line of the log that is whole equal to the reference's. */
 function expectWhole(run: string): void {

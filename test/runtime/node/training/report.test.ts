@@ -40,7 +40,7 @@ beforeAll(async () => {
   run = build();
   const { maxSteps: _, ...given } = options;
   await train(run, { options: given });
-  const path = writeReport(run, { finished: true, early: false });
+  const path = await writeReport(run, { finished: true, early: false });
   expect(path).toBe(join(run, 'report.md'));
   card = readFileSync(path, 'utf8');
 });
@@ -58,10 +58,10 @@ test('it starts with front matter that Hugging Face reads, and ends with the not
   expect(card).not.toContain(folder); // no path of this machine
 });
 
-test('base weights and data are the manifest’s and the split’s', () => {
+test('base weights and data are the manifest’s and the split’s', async () => {
   const { weights } = readManifest(run);
   expect(factsOf(card, 'Base weights')).toMatchObject({ source: weights.source, sha256: weights.sha256 });
-  const data = loadData(tinyTraining);
+  const data = await loadData(tinyTraining);
   const train = data.train.slice(0, 24);
   expect(factsOf(card, 'Data')).toMatchObject({
     'data set': 'vqa-rad',
@@ -94,7 +94,7 @@ test('counts are the manifest’s, module by module', () => {
 test('every option is there under its flag', () => {
   const rows = factsOf(card, 'Hyperparameters');
   for (const [key, value] of Object.entries(options))
-    if (!['cut', 'maxSteps', 'weightsInMemory'].includes(key))
+    if (!['cut', 'maxSteps', 'weightsInMemory', 'rowsSha256', 'initSha256'].includes(key))
       expect(rows[flagOf(key)], key).toBe(value === null ? 'default' : String(value));
   // what auto has chosen: this run has no frozen module
   expect(rows[flagOf('cut')]).toBe('none');
@@ -144,8 +144,8 @@ test('machine, versions and times', () => {
 test.each([
   [{ finished: false, early: false }, /interrupted: ort-train --resume goes on/],
   [{ finished: true, early: true }, /ended after 0 validations without a better one/],
-])('it says how the training ended: %j', (end, message) => {
-  expect(readFileSync(writeReport(run, end), 'utf8')).toMatch(message);
+])('it says how the training ended: %j', async (end, message) => {
+  expect(readFileSync(await writeReport(run, end), 'utf8')).toMatch(message);
 });
 
 describe('of an imported model', () => {
@@ -162,7 +162,7 @@ describe('of an imported model', () => {
     const data = join(folder, 'arrays.safetensors');
     writeSafetensors(data, new Map(arrays));
     await train(own, { options: { data, limit: null, batchSize: 4, epochs: 1, evalEvery: 1 } });
-    const text = readFileSync(writeReport(own, { finished: true, early: false }), 'utf8');
+    const text = readFileSync(await writeReport(own, { finished: true, early: false }), 'utf8');
     expect(factsOf(text, 'Model')).toMatchObject({
       source: 'mlp.onnx',
       sha256: manifest.source.sha256,

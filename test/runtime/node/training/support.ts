@@ -94,9 +94,9 @@ export function stepsOf(run: string): number {
 }
 
 /** Waits for a state of the run while the program lives. */
-export async function until(reached: () => boolean): Promise<void> {
-  for (const end = performance.now() + 30_000; !reached(); await setTimeout(3))
-    if (performance.now() > end) throw new Error('waited 30 s');
+export async function until(reached: () => boolean, seconds = 30): Promise<void> {
+  for (const end = performance.now() + 1000 * seconds; !reached(); await setTimeout(3))
+    if (performance.now() > end) throw new Error(`waited ${seconds} s`);
 }
 
 /** The trainer that a program forked, if it has. Linux only: it is found in /proc. */
