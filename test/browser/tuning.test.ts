@@ -11,12 +11,14 @@ import { metricsOf, runProgram } from '../runtime/node/runs.js';
 import {
   askPage,
   buildRun,
+  buildSmallRun,
   canRun,
   chooseImage,
   launch,
   openPage,
   rad,
   serveRuns,
+  softwareGpu,
   temporaryFolder,
 } from './support.js';
 
@@ -65,8 +67,8 @@ const nodeLosses = async (): Promise<number[]> => {
 };
 
 /** The training's log as the browser keeps it. */
-const keptSteps = async (): Promise<number[]> => {
-  const log = (await page.evaluate(
+const keptSteps = async (of: Page = page): Promise<number[]> => {
+  const log = (await of.evaluate(
     () =>
       new Promise((resolve, reject) => {
         const opening = indexedDB.open('mile-ort-training');
@@ -191,3 +193,32 @@ describe.skipIf(!canRun)('fine-tuning in the tab', () => {
     await other.close();
   });
 });
+
+/** With `npm run test:full`: a minute by software. */
+test.skipIf(!canRun || process.env.MILE_ORT_TEST !== 'full')(
+  'WebGPU gives the losses of WebAssembly',
+  async () => {
+    const { url } = await serveRuns([buildSmallRun()]);
+    const withGpu = await launch(softwareGpu);
+    const { table, images } = writeData();
+    const lossesOn = async (device: string) => {
+      const opened = await openPage(withGpu, `${url}?device=${device}`);
+      await opened.page.getByRole('navigation').getByRole('button', { name: 'Fine-tune' }).click();
+      await opened.page.setInputFiles('input[accept*=csv]', table);
+      await opened.page.setInputFiles('input[webkitdirectory]', images);
+      await opened.page.getByLabel('Epochs').fill('1');
+      await opened.page.getByRole('button', { name: 'Start', exact: true }).click();
+      await opened.page.getByText('Finished').waitFor({ timeout: 120_000 });
+      expect(await opened.page.locator('[data-device]').getAttribute('data-device')).toBe(device);
+      const losses = await keptSteps(opened.page);
+      await opened.context.close();
+      return losses;
+    };
+    const [onCpu, onGpu] = [await lossesOn('wasm'), await lossesOn('webgpu')];
+    await withGpu.close();
+    onGpu.forEach((loss, i) => {
+      expect(Math.abs(loss / onCpu[i]! - 1)).toBeLessThan(1e-4);
+    });
+  },
+  300_000,
+);

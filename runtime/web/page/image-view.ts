@@ -41,7 +41,7 @@ export function imageView(): TemplateResult {
       ${picker(t.otherImage, false)}
     </div>
     <figure class=${state.isOver ? 'over' : ''}>
-      <img src=${image.url} alt=${t.imageAlt} />
+      <img class="picture" src=${image.url} alt=${t.imageAlt} />
       <figcaption class="quiet">${image.name}</figcaption>
     </figure>
   `;
