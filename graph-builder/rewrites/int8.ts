@@ -100,7 +100,7 @@ function blockProduct(g: GraphBuilder, a: Value, { direction, ...matrix }: Int8S
  *
  * Biases are added in float32; adapters, trained weights, normalisation, attention and the vocabulary head stay as
  * they are. A product's relative error is about 3% in `dynamic` and 0.5% in `weight-only` on data with outlier
- * channels (test/graph-builder/int8.test.ts). A row with a number that is not finite gives no finite result.
+ * channels (test/graph-builder/int8.test.ts). A row with an infinite number gives no finite result; of a NaN that is not certain.
  * Weights' tensors: {@link int8Tensors}, bytes: `quantise`.
  * Source: LLM.int8(), Dettmers et al. 2022 (arXiv:2208.07339), section 2, vector-wise form, without outlier splitting.
  */

@@ -19,7 +19,7 @@ import { decodeImage } from './decode-image.js';
 import type { DownloadNote } from './download.js';
 import { inTurn } from './in-turn.js';
 import type { WebDevice } from './ort.js';
-import { readAdapter, readGraph, readManifest, readTokenizer, readTrained, weightsFile } from './read-run.js';
+import { readAdapter, readGraph, readManifest, readTokenizer, readTrained, readWeights } from './read-run.js';
 import { httpSource, type RunSource } from './run-source.js';
 import { sharedSession } from './session-pool.js';
 import type { Trained, TrainRequest } from './training/train.js';
@@ -77,7 +77,8 @@ export class Model {
     readonly source: RunSource,
     readonly manifest: Manifest,
     readonly tokenizer: VqaTokenizer,
-    readonly weights: Blob,
+    /** by file name, the base first */
+    readonly weights: ReadonlyMap<string, Blob>,
     private choice: Choice,
     private readonly options: LoadOptions,
   ) {}
@@ -184,7 +185,8 @@ export class Model {
 
   /** What the run was trained to, by reference name. */
   trained(): Promise<NamedTensors> {
-    return readTrained(this.source, this.manifest, this.weights);
+    const [base] = this.weights.values();
+    return readTrained(this.source, this.manifest, base!);
   }
 
   /** Opens a graph of the run on the device. The caller releases it. */
@@ -259,8 +261,7 @@ export async function loadModel(source: string | URL | RunSource, options: LoadO
   const manifest = await readManifest(from);
   const tokenizer = await readTokenizer(from);
   const { onProgress, onNote } = options;
-  const weights = await from.large(weightsFile(manifest), {
-    sha256: manifest.weights.sha256,
+  const weights = await readWeights(from, manifest, {
     onProgress: onProgress && ((done, total) => onProgress({ stage: 'download', done, total })),
     onNote,
   });

@@ -7,9 +7,10 @@ import { moduleNames } from '../../graph-builder/models/config.js';
 import type { Variant } from '../../graph-builder/variant/variant.js';
 import { adapterOf, peftFiles, type StoredFolder } from '../../training-artifacts/adapters/stored-adapter.js';
 import type { GraphRole, Manifest } from '../../training-artifacts/graphs/manifest.js';
+import { weightFiles } from '../../training-artifacts/graphs/weight-files.js';
 import { baseTensorOf, startValue } from '../../training-artifacts/weights/initialise.js';
 import { checkTensors, type NamedTensor, type NamedTensors } from '../core/trained-tensors.js';
-import { type RunSource, readBytes, readJson } from './run-source.js';
+import { type LargeFileOptions, type RunSource, readBytes, readJson } from './run-source.js';
 import { SafetensorsBlob } from './safetensors-blob.js';
 
 /** Files that may hold a run's trained values, the best first. `ort-serve` makes the first of them. */
@@ -28,9 +29,28 @@ export async function readManifest(source: RunSource): Promise<Manifest> {
   );
 }
 
-/** The base weights relative to the run; a folder of another machine is none that a server could give. */
-export const weightsFile = ({ weights: { file, folder } }: Manifest): string =>
-  folder.startsWith('..') ? `${folder}/${file}` : file;
+/** The weights' files by name, the base first: kept in the browser and checked against their hashes. */
+export async function readWeights(
+  source: RunSource,
+  { weights }: Manifest,
+  { onProgress, onNote }: Partial<Pick<LargeFileOptions, 'onProgress' | 'onNote'>> = {},
+): Promise<Map<string, Blob>> {
+  const found = new Map<string, Blob>();
+  let before = 0;
+  for (const { file, sha256 } of weightFiles(weights)) {
+    // a folder of another machine is none that a server could give
+    const path = weights.folder.startsWith('..') ? `${weights.folder}/${file}` : file;
+    const already = before;
+    const part = await source.large(path, {
+      sha256,
+      onProgress: onProgress && ((done, total) => onProgress(already + done, already + total)),
+      onNote,
+    });
+    found.set(file, part);
+    before += part.size;
+  }
+  return found;
+}
 
 export const readTokenizer = async (source: RunSource): Promise<VqaTokenizer> =>
   createTokenizer((await readJson(source, 'tokenizer.json')) as object);

@@ -10,7 +10,8 @@ export interface GraphRequest {
   readonly threads: number;
   /** read only if no open session will do */
   readonly graph: () => Promise<Uint8Array>;
-  readonly weights: () => Promise<Blob>;
+  /** by file name */
+  readonly weights: () => Promise<ReadonlyMap<string, Blob>>;
 }
 
 interface Shared {
@@ -47,13 +48,14 @@ export async function sharedSession(request: GraphRequest): Promise<Session> {
   }
 }
 
-async function openFor({ manifest, graph, weights, device, threads }: GraphRequest): Promise<Session> {
-  const [bytes, data] = [await graph(), await weights()];
+async function openFor({ graph, weights, device, threads }: GraphRequest): Promise<Session> {
+  const [bytes, files] = [await graph(), [...(await weights())]];
+  const size = files.reduce((n, [, { size }]) => n + size, 0);
   return openSession(bytes, {
     device,
     threads,
     // packed copies of large weights would not fit into WebAssembly's 4 GB
-    prepacking: data.size < LARGE,
-    externalData: [{ path: manifest.weights.file, data }],
+    prepacking: size < LARGE,
+    externalData: files.map(([path, data]) => ({ path, data })),
   });
 }

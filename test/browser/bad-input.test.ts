@@ -73,11 +73,20 @@ describe.skipIf(!canRun)('images', () => {
     );
   }, 60_000);
 
-  test('that are DICOM say what to do as long as no decoder takes them', async () => {
+  test('that are DICOM are shown and answered, damaged ones are refused', async () => {
     const bytes = new Uint8Array(200);
     bytes.set(new TextEncoder().encode('DICM'), 128);
-    expect(await choose('scan.dcm', bytes)).toMatch(/DICOM.*What to do/s);
-  });
+    expect(await choose('cut.dcm', bytes)).toMatch(/DICOM.*What to do/s);
+    const scan = join(import.meta.dirname, '../oracles/dicom/jpeg2000.dcm');
+    expect(await choose('scan.dcm', readFileSync(scan))).toBeUndefined();
+    const { page } = opened;
+    const shown = await page.locator('figure img').evaluate((img) => (img as HTMLImageElement).naturalWidth);
+    expect(shown).toBeGreaterThan(0);
+    const [here] = await askPage(page, 'what is shown?');
+    const there = await (await loadModel(run)).answer(scan, 'what is shown?');
+    expect(here!.answer).toBe(there.answer);
+    expect(here!.probability).toBeCloseTo(there.probability, 3);
+  }, 60_000);
 
   test('turned by EXIF, transparent or of 16 bits are the pixels that Node sees', async () => {
     const folder = temporaryFolder();

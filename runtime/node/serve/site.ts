@@ -17,6 +17,7 @@ import {
   readManifest,
   weightsPath,
 } from '../../../training-artifacts/graphs/manifest.js';
+import { weightFiles } from '../../../training-artifacts/graphs/weight-files.js';
 import { layOut } from '../../../training-artifacts/weights/safetensors.js';
 import type { ServedRun, ServedRuns } from '../../core/served-runs.js';
 
@@ -126,6 +127,12 @@ const shownManifest = (manifest: Manifest): Manifest => ({
   weights: { ...manifest.weights, folder: '../../weights' },
 });
 
+/** The base, its parts and its 8-bit copy. */
+function weightsOnDisk(run: string, manifest: Manifest) {
+  const folder = dirname(weightsPath(run, manifest));
+  return weightFiles(manifest.weights).map((each) => ({ ...each, path: join(folder, each.file) }));
+}
+
 function runFiles(name: string, run: string, manifest: Manifest): [string, SiteFile][] {
   const at = (file: string) => `runs/${name}/${file}`;
   const graphs = served.filter((role) => manifest.graphs[role]).map((role) => graphFiles[role]);
@@ -145,10 +152,10 @@ function runFiles(name: string, run: string, manifest: Manifest): [string, SiteF
     [at('tokenizer.json'), onDisk(tokenizer)],
     [at('trained.safetensors'), trained],
     ...graphs.map((file): [string, SiteFile] => [at(file), onDisk(join(run, file))]),
-    [
-      `weights/${manifest.weights.file}`,
-      { ...onDisk(weightsPath(run, manifest)), tag: () => manifest.weights.sha256.slice(0, 32) },
-    ],
+    ...weightsOnDisk(run, manifest).map(({ file, path, sha256 }): [string, SiteFile] => [
+      `weights/${file}`,
+      { ...onDisk(path), tag: () => sha256.slice(0, 32) },
+    ]),
   ];
 }
 
@@ -165,7 +172,10 @@ function describe(name: string, run: string, manifest: Manifest): ServedRun {
     trained: trainedTo(run),
     trainable: parameters.trainable,
     tunable: graphs.training !== undefined,
-    weights: { sha256: weights.sha256, bytes: statSync(weightsPath(run, manifest)).size },
+    weights: {
+      sha256: weights.sha256,
+      bytes: weightsOnDisk(run, manifest).reduce((n, { path }) => n + statSync(path).size, 0),
+    },
     otherBytes: sizes.reduce((a, b) => a + b, 4 * parameters.trainable),
   };
 }

@@ -91,8 +91,9 @@ export async function showImage(file: File): Promise<void> {
     images += 1;
     const id = images;
     change({ busy: { stage: 'decode', done: 0, total: 1 } });
-    await worker.hold(id, file);
-    change({ busy: undefined, image: { id, name: file.name, url: URL.createObjectURL(file) } });
+    const { preview = file, notes } = await worker.hold(id, file);
+    const image = { id, name: file.name, url: URL.createObjectURL(preview), notes };
+    change({ busy: undefined, image });
   });
 }
 

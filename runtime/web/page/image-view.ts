@@ -7,7 +7,7 @@ const picker = (label: string, isMain: boolean) => html`
   <label class=${isMain ? 'file' : 'file plain'}>
     <input
       type="file"
-      accept="image/*,.dcm"
+      accept="image/*,.dcm,application/dicom"
       class="unseen"
       @change=${(e: Event) => {
         const input = e.target as HTMLInputElement;
@@ -43,6 +43,7 @@ export function imageView(): TemplateResult {
     <figure class=${state.isOver ? 'over' : ''}>
       <img class="picture" src=${image.url} alt=${t.imageAlt} />
       <figcaption class="quiet">${image.name}</figcaption>
+      ${image.notes.map((note) => html`<p class="quiet" lang="en">${note}</p>`)}
     </figure>
   `;
 }

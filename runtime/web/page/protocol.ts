@@ -16,6 +16,10 @@ export interface Opened {
 export interface HeldImage {
   readonly width: number;
   readonly height: number;
+  /** what is shown of a file that browsers cannot show, a PNG */
+  readonly preview?: Blob;
+  /** what the user should know of it, e.g. that names may be in the pixels */
+  readonly notes: readonly string[];
 }
 
 export interface Question {

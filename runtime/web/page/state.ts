@@ -20,6 +20,8 @@ export interface ShownImage {
   readonly name: string;
   /** of the file, for the picture */
   readonly url: string;
+  /** what the user should know of it */
+  readonly notes: readonly string[];
 }
 
 /** An answered question. */

@@ -47,7 +47,7 @@ export const de: Text = {
   image: 'Bild',
   drop: 'Bild hierher ziehen, einfügen oder',
   choose: 'Datei wählen',
-  formats: 'PNG, JPEG oder WebP; graue PNGs mit 16 Bit werden gespreizt',
+  formats: 'PNG, JPEG, WebP oder DICOM; graue PNGs mit 16 Bit werden gespreizt',
   otherImage: 'Anderes Bild',
   imageAlt: 'Das gewählte Bild',
   model: 'Modell',

@@ -10,7 +10,7 @@ export const en = {
   image: 'Image',
   drop: 'Drop an image here, paste one, or',
   choose: 'choose a file',
-  formats: 'PNG, JPEG or WebP; grey PNGs of 16 bits are stretched',
+  formats: 'PNG, JPEG, WebP or DICOM; grey PNGs of 16 bits are stretched',
   otherImage: 'Other image',
   imageAlt: 'The chosen image',
   model: 'Model',

@@ -1,9 +1,12 @@
 /** @file The page's worker: everything that takes time happens here. */
 import { expose, transfer } from 'comlink';
+import { isDicom } from '../../../datasets/images/dicom/is-dicom.js';
 import type { RgbImage } from '../../../datasets/images/resize.js';
 import type { ServedRun } from '../../core/served-runs.js';
 import { type Choice, chooseDevice, parseDevice } from '../choose-device.js';
+import { setDicomCodecs } from '../decode-dicom.js';
 import { decodeImage } from '../decode-image.js';
+import { locateCodec } from '../dicom-codecs.js';
 import { keptDownload } from '../download.js';
 import { loadModel, type Model } from '../model.js';
 import { setWasmFolder } from '../ort.js';
@@ -58,6 +61,21 @@ async function ask({ run, adapter, imageId, question }: Question) {
   return model.answerPlanes(await resized, question, { adapter });
 }
 
+const isDicomFile = async (file: Blob): Promise<boolean> => isDicom(new Uint8Array(await file.arrayBuffer()));
+
+async function asPng({ data, width, height }: RgbImage): Promise<Blob> {
+  const canvas = new OffscreenCanvas(width, height);
+  const pixels = new ImageData(width, height);
+  for (let i = 0; i < width * height; i++) {
+    for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = data[3 * i + c]!;
+    pixels.data[4 * i + 3] = 255;
+  }
+  canvas.getContext('2d')!.putImageData(pixels, 0, 0);
+  return canvas.convertToBlob();
+}
+
+setDicomCodecs(locateCodec);
+
 const worker: PageWorker = {
   async start(from, device): Promise<Choice> {
     base = from;
@@ -68,9 +86,11 @@ const worker: PageWorker = {
   isKept: async (sha256) => (await keptDownload(sha256)) !== undefined,
   open,
   async hold(imageId, file) {
-    const image = await decodeImage(file);
+    const notes: string[] = [];
+    const image = await decodeImage(file, { onNote: (note) => notes.push(note) });
     images.set(imageId, image);
-    return { width: image.width, height: image.height };
+    const { width, height } = image;
+    return { width, height, notes, ...((await isDicomFile(file)) && { preview: await asPng(image) }) };
   },
   async drop(imageId) {
     images.delete(imageId);

@@ -5,7 +5,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { loadTokenizer } from '../../../datasets/load-tokenizer.js';
 import { type Choice, parseDevice } from '../../../runtime/web/choose-device.js';
 import { Model, type Note } from '../../../runtime/web/model.js';
-import { readManifest, weightsFile } from '../../../runtime/web/read-run.js';
+import { readManifest, readWeights } from '../../../runtime/web/read-run.js';
 import type { RunSource } from '../../../runtime/web/run-source.js';
 import { adapterZip } from '../../../runtime/web/training/adapter-zip.js';
 import { emitVariant } from '../../../training-artifacts/graphs/emit.js';
@@ -31,7 +31,7 @@ beforeAll(() => {
 async function open(choice: Choice, notes: Note[] = []): Promise<Model> {
   const source = folderSource(run);
   const manifest = await readManifest(source);
-  const weights = await source.large(weightsFile(manifest), { sha256: manifest.weights.sha256 });
+  const weights = await readWeights(source, manifest);
   const options = { onNote: (note: Note) => notes.push(note) };
   const model = new Model(source, manifest, loadTokenizer(), weights, choice, options);
   model.setAdapter('run', await model.trained());
@@ -103,7 +103,7 @@ test('a folder that is no run, and a graph that is damaged, are refused', async 
     ...source,
     find: async (file) => (await source.find(file))?.slice(file.endsWith('.onnx') ? 10 : 0),
   };
-  const weights = await source.large(weightsFile(manifest), { sha256: manifest.weights.sha256 });
+  const weights = await readWeights(source, manifest);
   const model = new Model(
     cut,
     { ...manifest, seed: 1 },
