@@ -200,7 +200,7 @@ test.skipIf(!canRun || process.env.MILE_ORT_TEST !== 'full')(
   async () => {
     const { url } = await serveRuns([buildSmallRun()]);
     const withGpu = await launch(softwareGpu);
-    const { table, images } = writeData();
+    const { table, images } = await writeData();
     const lossesOn = async (device: string) => {
       const opened = await openPage(withGpu, `${url}?device=${device}`);
       await opened.page.getByRole('navigation').getByRole('button', { name: 'Fine-tune' }).click();
