@@ -17,11 +17,12 @@ import { checkTensors, type NamedTensors } from '../core/trained-tensors.js';
 import { type Choice, chooseDevice } from './choose-device.js';
 import { decodeImage } from './decode-image.js';
 import type { DownloadNote } from './download.js';
+import type { ExplainedAnswer } from './explain.js';
 import { inTurn } from './in-turn.js';
 import type { WebDevice } from './ort.js';
 import { readAdapter, readGraph, readManifest, readTokenizer, readTrained, readWeights } from './read-run.js';
 import { httpSource, type RunSource } from './run-source.js';
-import { sharedSession } from './session-pool.js';
+import { openOver, sharedSession } from './session-pool.js';
 import type { Trained, TrainRequest } from './training/train.js';
 
 /** `done` of `total`: bytes of a download, graphs of a compilation. */
@@ -68,8 +69,15 @@ const roles = {
   answerDecoder: 'answerDecoder',
 } as const satisfies Record<keyof InferenceSessions, GraphRole>;
 
+/** An adapter in both forms: as it was trained, and as the serving graphs take it. */
+export interface LoadedAdapter {
+  readonly tensors: NamedTensors;
+  readonly variant: Variant;
+  readonly feeds: Feeds;
+}
+
 export class Model {
-  private readonly adapters = new Map<string, Feeds>();
+  private readonly adapters = new Map<string, LoadedAdapter>();
   private sessions: InferenceSessions | undefined;
 
   /** @internal use {@link loadModel} */
@@ -114,13 +122,7 @@ export class Model {
     question: string,
     { adapter = OWN, beams = 3 }: AskOptions = {},
   ): Promise<Answer> {
-    const trained = this.adapters.get(adapter);
-    if (!trained)
-      throw new UserError(
-        `no adapter '${adapter}'`,
-        'adapter',
-        `choose from ${this.adapterNames.join(', ')}`,
-      );
+    const { feeds } = this.adapter(adapter);
     const { text } = this.manifest;
     const { ids } = this.tokenizer.encodeQuestion(question, text.maxQuestionTokens);
     const sample = { qid: 'question', imageId: 'image', questionIds: ids, answerIds: [] };
@@ -128,7 +130,7 @@ export class Model {
     return inTurn(async () => {
       const started = performance.now();
       const [found] = await this.onDevice((sessions) => {
-        const answerer = new Answerer(sessions, this.manifest.config, trained);
+        const answerer = new Answerer(sessions, this.manifest.config, feeds);
         return predict(answerer, [sample], () => pixels, { tokenizer: this.tokenizer, beams });
       });
       return {
@@ -162,7 +164,26 @@ export class Model {
 
   /** Trained tensors by reference name, as a training gives them; `variant` has their alpha and rank. */
   setAdapter(name: string, tensors: NamedTensors, variant: Variant = this.manifest.variant): void {
-    this.adapters.set(name, servedFeeds(tensors, variant, this.manifest.config.textHeads));
+    const feeds = servedFeeds(tensors, variant, this.manifest.config.textHeads);
+    this.adapters.set(name, { feeds, tensors, variant });
+  }
+
+  /** @throws {UserError} when none has this name. */
+  private adapter(name: string): LoadedAdapter {
+    const found = this.adapters.get(name);
+    if (found) return found;
+    throw new UserError(`no adapter '${name}'`, 'adapter', `choose from ${this.adapterNames.join(', ')}`);
+  }
+
+  /** Where the answer to a question comes from, on planes of {@link planesOf}. Takes as long as twenty answers. */
+  async explainPlanes(
+    planes: Uint8Array,
+    question: string,
+    { adapter = OWN }: Pick<AskOptions, 'adapter'> = {},
+  ): Promise<ExplainedAnswer> {
+    const loaded = this.adapter(adapter);
+    const { explainPlanes } = await import('./explain.js'); // few questions need it
+    return inTurn(() => explainPlanes(this, planes, question, loaded));
   }
 
   /**
@@ -177,8 +198,12 @@ export class Model {
   }
 
   /** Answers with tensors of a training, without naming them. Call it in turn. */
-  withTensors<T>(tensors: NamedTensors, work: (answerer: Answerer) => Promise<T>): Promise<T> {
-    const { variant, config } = this.manifest;
+  withTensors<T>(
+    tensors: NamedTensors,
+    work: (answerer: Answerer) => Promise<T>,
+    variant: Variant = this.manifest.variant,
+  ): Promise<T> {
+    const { config } = this.manifest;
     const feeds = servedFeeds(tensors, variant, config.textHeads);
     return this.onDevice((sessions) => work(new Answerer(sessions, config, feeds)));
   }
@@ -187,6 +212,11 @@ export class Model {
   trained(): Promise<NamedTensors> {
     const [base] = this.weights.values();
     return readTrained(this.source, this.manifest, base!);
+  }
+
+  /** Opens a graph that was made here, over the run's weights. The caller releases it. */
+  openBytes(graph: Uint8Array): Promise<Session> {
+    return openOver(graph, this.weights, this.choice);
   }
 
   /** Opens a graph of the run on the device. The caller releases it. */

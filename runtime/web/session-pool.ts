@@ -48,8 +48,16 @@ export async function sharedSession(request: GraphRequest): Promise<Session> {
   }
 }
 
-async function openFor({ graph, weights, device, threads }: GraphRequest): Promise<Session> {
-  const [bytes, files] = [await graph(), [...(await weights())]];
+const openFor = async ({ graph, weights, device, threads }: GraphRequest): Promise<Session> =>
+  openOver(await graph(), await weights(), { device, threads });
+
+/** A session of its own over some weight files. */
+export async function openOver(
+  bytes: Uint8Array,
+  weights: ReadonlyMap<string, Blob>,
+  { device, threads }: { readonly device: WebDevice; readonly threads: number },
+): Promise<Session> {
+  const files = [...weights];
   const size = files.reduce((n, [, { size }]) => n + size, 0);
   return openSession(bytes, {
     device,

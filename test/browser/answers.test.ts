@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadTokenizer } from '../../datasets/load-tokenizer.js';
 import { predict } from '../../runtime/core/predict.js';
 import { imagePaths, loadData, tokenise } from '../../runtime/node/data.js';
+import { explainOne } from '../../runtime/node/explain.js';
 import { ImageStore } from '../../runtime/node/images.js';
 import { openRun } from '../../runtime/node/inference.js';
 import type { Running } from '../../runtime/node/serve/server.js';
@@ -79,6 +80,32 @@ describe.skipIf(!canRun)('the page', () => {
     await page.getByLabel('Compare with a second model').uncheck();
     expect(requests.filter(({ url }) => url.includes('/weights/')).length).toBe(before);
   });
+
+  test("a heat map, with Node's deletion test below it", async () => {
+    const { page } = opened;
+    const { imageId, question } = questions[0]!;
+    await chooseImage(page, imageId);
+    await askPage(page, question);
+    await page.getByRole('button', { name: 'Where does the answer come from?' }).click();
+    const figure = page.locator('figure.heat');
+    await figure.waitFor({ timeout: 90_000 });
+    const said = await figure.locator('figcaption').innerText();
+    const lost = /costs (-?[\d.]+)\s?%/.exec(said.replace('−', '-'))?.[1];
+    const run = await openRun(runs[0]!);
+    const images = new ImageStore(run.manifest.config.imageSize, run.manifest.image.normalisation);
+    await images.load(imagePaths(dataset, [questions[0]!]));
+    const { samples } = tokenise([questions[0]!], run.manifest);
+    const pixels = await images.pixelValues(imageId);
+    const options = { tokenizer: loadTokenizer() };
+    const [found] = await predict(run.answerer, samples, () => pixels, options);
+    const asked = { questionIds: samples[0]!.questionIds, answerIds: found!.answerIds };
+    const deletion = { share: 0.2, draws: 20, seed: 0 };
+    const expected = await explainOne(runs[0]!, run, pixels, asked, deletion);
+    expect(Number(lost)).toBeCloseTo(100 * expected.deletion.gradient.lost, 0);
+    expect(
+      await figure.locator('img').evaluate((img) => (img as HTMLImageElement).naturalWidth),
+    ).toBeGreaterThan(100);
+  }, 120_000);
 
   test('the notice stands beside every answer and on top, in both languages', async () => {
     const { page } = opened;

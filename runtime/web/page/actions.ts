@@ -9,7 +9,7 @@ import type { Events, PageWorker } from './protocol.js';
 import {
   type Choosable,
   change,
-  type Entry,
+  type Given,
   isOpen,
   keyOf,
   type Language,
@@ -103,7 +103,7 @@ export async function ask(): Promise<void> {
   if (!image || !first || question.trim() === '' || state.busy) return;
   await attempt(async () => {
     const models = second && keyOf(second) !== keyOf(first) ? [first, second] : [first];
-    const answers: Entry['answers'][number][] = [];
+    const answers: Given[] = [];
     for (const model of models) {
       await load(model);
       change({ busy: { stage: 'answer', done: answers.length, total: models.length } });
@@ -112,6 +112,20 @@ export async function ask(): Promise<void> {
     }
     change({ busy: undefined, history: [{ image, question, answers }, ...state.history] });
     void measureMemory();
+  });
+}
+
+/** Where an answer of the newest question comes from. */
+export async function explain(given: Given): Promise<void> {
+  const [newest] = state.history;
+  if (!newest?.answers.includes(given) || state.busy) return;
+  await attempt(async () => {
+    change({ busy: { stage: 'explain', done: 0, total: 1 } });
+    const { image, question } = newest;
+    const { picture, ...rest } = await worker.explain({ ...given.by, imageId: image.id, question });
+    const heat = { ...rest, url: URL.createObjectURL(picture) };
+    const answers = newest.answers.map((each) => (each === given ? { ...each, heat } : each));
+    change({ busy: undefined, history: [{ ...newest, answers }, ...state.history.slice(1)] });
   });
 }
 

@@ -1,10 +1,8 @@
 /** @file Answers with their probabilities and runners-up, and what was asked before. */
 import { html, nothing, type TemplateResult } from 'lit';
-import { clearHistory } from './actions.js';
+import { clearHistory, explain } from './actions.js';
 import { percent, seconds } from './format.js';
-import { type Entry, labelOf, state, text } from './state.js';
-
-type Given = Entry['answers'][number];
+import { type Entry, type Given, labelOf, state, text } from './state.js';
 
 const bar = (label: string, probability: number) => html`
   <li>
@@ -14,7 +12,25 @@ const bar = (label: string, probability: number) => html`
   </li>
 `;
 
-function answerCard({ answer, probability, beams, device, milliseconds, by }: Given): TemplateResult {
+/** The heat map with what hiding its hottest patches costs, or the button that asks for it. */
+function heatView(given: Given): TemplateResult {
+  const t = text();
+  const { heat } = given;
+  if (!heat)
+    return html`<button type="button" class="plain" ?disabled=${state.busy !== undefined} @click=${() => explain(given)}>${t.explain}</button>`;
+  const points = (share: number) => percent(share, state.language);
+  return html`
+    <figure class="heat">
+      <img class="picture" src=${heat.url} alt=${t.heatAlt} />
+      <figcaption class="quiet">
+        ${t.heatLost(points(heat.lost), points(heat.lostAtRandom))} ${heat.isChance ? t.heatChance : t.heatFaithful}
+      </figcaption>
+    </figure>
+  `;
+}
+
+function answerCard(given: Given): TemplateResult {
+  const { answer, probability, beams, device, milliseconds, by } = given;
   const t = text();
   const others = beams.slice(1);
   const name = device === 'webgpu' ? t.webgpu : 'WebAssembly';
@@ -31,6 +47,7 @@ function answerCard({ answer, probability, beams, device, milliseconds, by }: Gi
           : nothing
       }
       <p class="quiet">${t.took(seconds(milliseconds, state.language), name)}</p>
+      ${heatView(given)}
       <p class="small-notice">${t.notice}</p>
     </article>
   `;

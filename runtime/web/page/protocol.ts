@@ -29,6 +29,17 @@ export interface Question {
   readonly question: string;
 }
 
+/** Where an answer came from. */
+export interface Explained {
+  /** the image with the heat map over it, a PNG */
+  readonly picture: Blob;
+  /** probability lost with the hottest patches hidden, and with as many random ones */
+  readonly lost: number;
+  readonly lostAtRandom: number;
+  /** the deletion test finds the map no better than chance at 5% */
+  readonly isChance: boolean;
+}
+
 export interface PageWorker {
   /** `base`: folder URL of the page; `device`: what its address asks for */
   start(base: string, device: string | null): Promise<Choice>;
@@ -39,6 +50,7 @@ export interface PageWorker {
   hold(imageId: number, file: Blob): Promise<HeldImage>;
   drop(imageId: number): Promise<void>;
   ask(question: Question): Promise<Answer>;
+  explain(question: Question): Promise<Explained>;
   /** Loads an adapter folder under a name, for a run that is open. */
   loadAdapter(run: string, name: string, files: readonly File[]): Promise<Opened>;
 

@@ -3,6 +3,7 @@ import { OWN, type ServedRun } from '../../core/served-runs.js';
 import type { Choice } from '../choose-device.js';
 import type { Answer, Note, Progress } from '../model.js';
 import type { Problem } from './format.js';
+import type { Explained } from './protocol.js';
 import { de } from './text-de.js';
 import { en, type Text } from './text-en.js';
 
@@ -24,16 +25,27 @@ export interface ShownImage {
   readonly notes: readonly string[];
 }
 
+/** A heat map as it is shown. */
+export interface ShownHeat extends Omit<Explained, 'picture'> {
+  readonly url: string;
+}
+
+/** What one model answered. */
+export interface Given extends Answer {
+  readonly by: Choosable;
+  readonly heat?: ShownHeat;
+}
+
 /** An answered question. */
 export interface Entry {
   readonly image: ShownImage;
   readonly question: string;
-  readonly answers: readonly (Answer & { readonly by: Choosable })[];
+  readonly answers: readonly Given[];
 }
 
 export type Busy =
   | Progress
-  | { readonly stage: 'answer' | 'decode'; readonly done: number; readonly total: number };
+  | { readonly stage: 'answer' | 'decode' | 'explain'; readonly done: number; readonly total: number };
 
 export interface State {
   language: Language;

@@ -66,6 +66,13 @@ export const de: Text = {
   probability: 'Wahrscheinlichkeit',
   others: 'Weitere Antworten',
   took: (seconds, device) => `${seconds} s mit ${device}`,
+  explain: 'Woher kommt die Antwort?',
+  explaining: 'Sucht, woher die Antwort kommt',
+  heatAlt: 'Das Bild mit einer Wärmekarte: hell, wo mehr Aufmerksamkeit die Antwort wahrscheinlicher macht',
+  heatLost: (hottest: string, random: string) =>
+    `Das heißeste Fünftel zu verdecken kostet ${hottest} Wahrscheinlichkeit, zufällige Stellen ${random}.`,
+  heatChance: 'Das ist nicht besser als Zufall: Die Karte ist keine Begründung.',
+  heatFaithful: 'Von diesen Stellen hängt die Antwort ab.',
   history: 'In diesem Tab bisher',
   historyHint: 'Verschwindet, wenn der Tab geschlossen wird.',
   clear: 'Leeren',

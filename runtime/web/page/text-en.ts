@@ -29,6 +29,13 @@ export const en = {
   probability: 'Probability',
   others: 'Runners-up',
   took: (seconds: string, device: string) => `${seconds} s on ${device}`,
+  explain: 'Where does the answer come from?',
+  explaining: 'Looking for where the answer comes from',
+  heatAlt: 'The image with a heat map: bright where more attention makes the answer likelier',
+  heatLost: (hottest: string, random: string) =>
+    `Hiding the hottest fifth costs ${hottest} of probability, hiding random places ${random}.`,
+  heatChance: 'That is no better than chance: do not read the map as a reason.',
+  heatFaithful: 'The answer depends on these places.',
   history: 'In this tab so far',
   historyHint: 'Gone when the tab is closed.',
   clear: 'Clear',

@@ -49,9 +49,13 @@ export function progressView(): TemplateResult {
   if (!busy) return html`<div class="progress" role="status"></div>`;
   const { stage, done, total } = busy;
   const t = text();
-  const what = { download: t.downloading, compile: t.compiling, answer: t.answering, decode: t.decoding }[
-    stage
-  ];
+  const what = {
+    download: t.downloading,
+    compile: t.compiling,
+    answer: t.answering,
+    decode: t.decoding,
+    explain: t.explaining,
+  }[stage];
   const amount = stage === 'download' ? `${size(done, state.language)} / ${size(total, state.language)}` : '';
   return html`
     <div class="progress">

@@ -11,7 +11,7 @@ import { keptDownload } from '../download.js';
 import { loadModel, type Model } from '../model.js';
 import { setWasmFolder } from '../ort.js';
 import { filesSource, httpSource } from '../run-source.js';
-import type { Events, Opened, PageWorker, Question } from './protocol.js';
+import type { Events, Explained, Opened, PageWorker, Question } from './protocol.js';
 import { Tuner } from './tuner.js';
 
 let base = '';
@@ -48,17 +48,35 @@ async function open(run: ServedRun, events: Events): Promise<Opened> {
   return opened(run.name, await model);
 }
 
-async function ask({ run, adapter, imageId, question }: Question) {
-  const model = await modelOf(run);
+function imageOf(imageId: number): RgbImage {
   const image = images.get(imageId);
   if (!image) throw new Error('internal: the image was dropped');
+  return image;
+}
+
+/** The image at the model's size. */
+function planesOf(model: Model, imageId: number): Promise<Uint8Array> {
   const key = `${imageId} ${model.manifest.config.imageSize}`;
   let resized = planes.get(key);
   if (!resized) {
-    resized = model.planesOf(image);
+    resized = model.planesOf(imageOf(imageId));
     planes.set(key, resized);
   }
-  return model.answerPlanes(await resized, question, { adapter });
+  return resized;
+}
+
+async function ask({ run, adapter, imageId, question }: Question) {
+  const model = await modelOf(run);
+  return model.answerPlanes(await planesOf(model, imageId), question, { adapter });
+}
+
+async function explain({ run, adapter, imageId, question }: Question): Promise<Explained> {
+  const model = await modelOf(run);
+  const explained = await model.explainPlanes(await planesOf(model, imageId), question, { adapter });
+  const { paintHeat } = await import('../explain.js');
+  const { lost, lostAtRandom, p } = explained.deletion;
+  const picture = await asPng(paintHeat(imageOf(imageId), explained));
+  return { picture, lost, lostAtRandom, isChance: p > 0.05 || lost <= 0 };
 }
 
 const isDicomFile = async (file: Blob): Promise<boolean> => isDicom(new Uint8Array(await file.arrayBuffer()));
@@ -97,6 +115,7 @@ const worker: PageWorker = {
     for (const key of planes.keys()) if (key.startsWith(`${imageId} `)) planes.delete(key);
   },
   ask,
+  explain,
   async loadAdapter(run, name, files) {
     const model = await modelOf(run);
     await model.loadAdapter(name, filesSource(files));
