@@ -22,8 +22,9 @@ import {
   temporaryFolder,
 } from './support.js';
 
-const [QUESTIONS, BATCH, EPOCHS] = [40, 8, 4];
-const STEPS = 20;
+const [QUESTIONS, BATCH, EPOCHS] = [40, 8, 12];
+const STEPS = 60; // long enough to be paused in the middle
+const COMPARED = 20;
 /** Sums in another order, 20 updates long. */
 const TOLERANCE = 1e-3;
 
@@ -115,14 +116,14 @@ describe.skipIf(!canRun)('fine-tuning in the tab', () => {
     await button('Dismiss').click();
   });
 
-  test(`${STEPS} losses equal Node's, with a pause and a reload in between`, async () => {
+  test(`${COMPARED} losses equal Node's, with a pause and a reload in between`, async () => {
     const { table, images } = await writeData();
     await page.setInputFiles('input[accept*=csv]', table);
     await page.setInputFiles('input[webkitdirectory]', images);
     await page.getByLabel('Epochs').fill(`${EPOCHS}`);
     await page.getByLabel('Questions a step').fill(`${BATCH}`);
     await button('Start').click();
-    await page.getByText(/Step [6-9] of 20/).waitFor({ timeout: 60_000 });
+    await page.getByText(new RegExp(`Step \\d+ of ${STEPS}`)).waitFor({ timeout: 60_000 });
     await button('Pause').click();
     await button('Go on').waitFor();
     const before = await keptSteps();
@@ -136,7 +137,7 @@ describe.skipIf(!canRun)('fine-tuning in the tab', () => {
     expect(losses.slice(0, before.length)).toEqual(before);
     const expected = await nodeLosses();
     expect(losses).toHaveLength(STEPS);
-    losses.forEach((loss, i) => {
+    losses.slice(0, Math.max(COMPARED, before.length + 2)).forEach((loss, i) => {
       expect(Math.abs(loss / expected[i]! - 1), `step ${i + 1}: ${loss}, Node ${expected[i]}`).toBeLessThan(
         TOLERANCE,
       );

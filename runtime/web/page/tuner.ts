@@ -40,6 +40,9 @@ const planOf = ({ rows, planes }: TuneJob): TunePlan => ({
   images: planes.size,
 });
 
+/** Lets messages in, such as the one that asks for a pause: WebAssembly's steps alone never leave the thread. */
+const breathe = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
+
 export class Tuner {
   private job: KeptJob | undefined;
   private checkpoint: TuneCheckpoint | undefined;
@@ -130,6 +133,7 @@ export class Tuner {
       while (!tuning.isOver && !this.isPausing) {
         await tuning.step();
         this.checkpoint = tuning.checkpoint();
+        await breathe();
         if (performance.now() - saved < SAVE_EVERY_MS) continue;
         await this.save(tuning.total, events);
         saved = performance.now();
