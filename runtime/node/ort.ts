@@ -49,6 +49,8 @@ function sessionOptions(options: DeviceOptions): InferenceSession.SessionOptions
   return {
     executionProviders: [providerOf(device)],
     logSeverityLevel: 4,
+    // a plan's one block comes on top of what the first run took from the arena: more memory, and no faster
+    enableMemPattern: false,
     extra: { session: config },
     ...(device === 'webgpu' && onDevice.length > 0 && { preferredOutputLocation: locations }),
     ...(threads && { intraOpNumThreads: threads }),
