@@ -26,7 +26,7 @@ import { writeShards } from '../weights/shards.js';
 import { cutsOf, graphsOf, makeRun, writeGraphs } from './emit.js';
 import { type FrozenCompute, matricesOf, withFrozenCompute } from './frozen-compute.js';
 import { type GraphRole, type Manifest, readManifest, weightsPath } from './manifest.js';
-import { mergeRun } from './merge.js';
+import { type MergeOptions, mergeRun } from './merge.js';
 import { planOf } from './plan.js';
 
 export const quantisations = ['none', 'fp16', 'int8'] as const;
@@ -44,6 +44,8 @@ export interface WebExportOptions {
   readonly withTraining?: boolean;
   /** folds adapters and trained modules into the weights; default: only where a module is trained whole */
   readonly merge?: boolean;
+  /** what is merged; default: the best, else the last */
+  readonly checkpoint?: MergeOptions['checkpoint'];
   readonly overwrite?: boolean;
   /** largest weights file; default 900 MB */
   readonly shardBytes?: number;
@@ -221,7 +223,7 @@ export function exportWeb(run: string, out: string, options: WebExportOptions): 
   const folder = mkdtempSync(join(tmpdir(), 'mile-ort-merge-'));
   try {
     const merged = join(folder, basename(run));
-    mergeRun(run, merged);
+    mergeRun(run, merged, { checkpoint: options.checkpoint ?? 'auto' });
     return makeRun(out, true, (target) => writeExport(merged, target, options));
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -30,8 +30,9 @@ const options = (y: Argv) =>
       describe: 'fold the adapter into the weights: a run folder of its own, without extra inputs',
     })
     .option('precision', {
-      choices: ['float32', 'float16'] as const,
-      describe: 'with --merge: how its weights are stored; products are computed in float32; default float32',
+      choices: ['float32', 'float16', 'int8'] as const,
+      describe:
+        'with --merge: how its weights are stored; float16 is computed with in float32, int8 in 8 bits but for the layers that these hurt; default float32',
     })
     .option('score', {
       type: 'boolean',
@@ -118,15 +119,27 @@ async function scored(flags: Flags, target: string): Promise<Comparison | undefi
   }
 }
 
+/** The merged run's folder. 8-bit weights are those that a page gets, too. */
+async function writeMerged({ run, checkpoint, precision = 'float32' }: Flags, target: string) {
+  if (precision === 'int8') {
+    const { exportWeb } = await import('../../../../training-artifacts/graphs/export-web.js');
+    const { frozenComputeOfRun } = await import('../../frozen-compute-options.js');
+    const frozenCompute = await frozenComputeOfRun(run);
+    return exportWeb(run, target, { quantize: 'int8', frozenCompute, merge: true, checkpoint });
+  }
+  const { mergeRun } = await import('../../../../training-artifacts/graphs/merge.js');
+  return mergeRun(run, target, { checkpoint, precision });
+}
+
 async function merge(flags: Flags): Promise<void> {
   const { join, relative, resolve } = await import('node:path');
   const { statSync } = await import('node:fs');
-  const { mergeRun } = await import('../../../../training-artifacts/graphs/merge.js');
-  const { run, checkpoint, precision = 'float32' } = flags;
+  const { weightFiles } = await import('../../../../training-artifacts/graphs/weight-files.js');
+  const { run, precision = 'float32' } = flags;
   const suffix = precision === 'float32' ? '' : `-${precision}`;
   const target = flags.out ?? relative('.', `${resolve(run)}-merged${suffix}`);
-  const { weights } = mergeRun(run, target, { checkpoint, precision });
-  const bytes = statSync(join(target, weights.file)).size;
+  const { weights } = await writeMerged(flags, target);
+  const bytes = weightFiles(weights).reduce((n, { file }) => n + statSync(join(target, file)).size, 0);
   const comparison = await scored(flags, target);
   if (flags.json)
     return console.log(

@@ -114,24 +114,30 @@ describe('ort-weights export-adapter', () => {
     expect(b(moved.tensors).every(([, { data }]) => data.some((v) => v !== 0))).toBe(true);
   });
 
-  test('merged in float16, with what that costs on the test questions', async () => {
-    const flags = ['--merge', '--precision', 'float16', '--limit', '12', '--threads', '1'];
-    const json = await stdoutOf('ort-weights', 'export-adapter', text, ...flags, '--json');
-    const { folder: merged, comparison } = JSON.parse(json);
-    expect(merged).toMatch(/text-merged-float16$/);
-    expect(comparison.difference).toMatchObject({ n: 12 });
-    // the same figures from the predictions that both runs have on disk
-    const predictions = (run: string) =>
-      readFileSync(join(folder, run, 'eval', 'official-test-auto.predictions.jsonl'), 'utf8')
-        .trimEnd()
-        .split('\n')
-        .map((line) => JSON.parse(line) as { prediction: string; correct: boolean });
-    const [before, after] = [predictions('text'), predictions('text-merged-float16')];
-    const right = (rows: typeof before) => rows.filter((row) => row.correct).length / rows.length;
-    expect(comparison.difference.difference).toBeCloseTo(right(after) - right(before), 12);
-    expect(comparison.changed).toBe(
-      before.filter((row, i) => row.prediction !== after[i]!.prediction).length,
-    );
+  test.each(['float16', 'int8'])(
+    'merged in %s, with what that costs on the test questions',
+    async (precision) => {
+      const flags = ['--merge', '--precision', precision, '--limit', '12', '--threads', '1'];
+      const json = await stdoutOf('ort-weights', 'export-adapter', text, ...flags, '--json');
+      const { folder: merged, comparison } = JSON.parse(json);
+      expect(merged).toMatch(new RegExp(`text-merged-${precision}$`));
+      expect(comparison.difference).toMatchObject({ n: 12 });
+      // the same figures from the predictions that both runs have on disk
+      const predictions = (run: string) =>
+        readFileSync(join(folder, run, 'eval', 'official-test-auto.predictions.jsonl'), 'utf8')
+          .trimEnd()
+          .split('\n')
+          .map((line) => JSON.parse(line) as { prediction: string; correct: boolean });
+      const [before, after] = [predictions('text'), predictions(`text-merged-${precision}`)];
+      const right = (rows: typeof before) => rows.filter((row) => row.correct).length / rows.length;
+      expect(comparison.difference.difference).toBeCloseTo(right(after) - right(before), 12);
+      expect(comparison.changed).toBe(
+        before.filter((row, i) => row.prediction !== after[i]!.prediction).length,
+      );
+    },
+  );
+
+  test('merged without scores', async () => {
     const out = join(folder, 'single');
     const said = await stdoutOf('ort-weights', 'export-adapter', text, '--merge', '--no-score', '--out', out);
     expect(said).toMatch(
