@@ -71,7 +71,7 @@ describe.skipIf(!canRun)('images', () => {
     expect(await choose('cut.png', readFileSync(deep).subarray(0, 120))).toMatch(
       /damaged or cut short.*cut\.png/s,
     );
-  }, 60_000);
+  }, 120_000);
 
   test('that are DICOM are shown and answered, damaged ones are refused', async () => {
     const bytes = new Uint8Array(200);
@@ -86,7 +86,7 @@ describe.skipIf(!canRun)('images', () => {
     const there = await (await loadModel(run)).answer(scan, 'what is shown?');
     expect(here!.answer).toBe(there.answer);
     expect(here!.probability).toBeCloseTo(there.probability, 3);
-  }, 60_000);
+  }, 120_000);
 
   test('turned by EXIF, transparent or of 16 bits are the pixels that Node sees', async () => {
     const folder = temporaryFolder();
@@ -108,7 +108,7 @@ describe.skipIf(!canRun)('images', () => {
       expect(Math.abs(here!.probability - there.probability), file).toBeLessThan(tolerance);
     }
     await model.dispose();
-  }, 60_000);
+  }, 120_000);
 });
 
 describe.skipIf(!canRun)('downloads', () => {
@@ -137,7 +137,7 @@ describe.skipIf(!canRun)('downloads', () => {
       .waitFor({ state: 'detached', timeout: 30_000 });
     expect(await page.locator('.problem').count()).toBe(0);
     await context.close();
-  }, 60_000);
+  }, 120_000);
 
   test('one that broke off goes on where it was', async () => {
     const { page, context } = await openPage(browser, server.url);
@@ -163,7 +163,7 @@ describe.skipIf(!canRun)('downloads', () => {
       .waitFor({ state: 'detached', timeout: 30_000 });
     expect(await page.locator('.problem').count()).toBe(0);
     await context.close();
-  }, 60_000);
+  }, 120_000);
 
   test('a full storage is said; the model works from memory', async () => {
     const { page, context } = await openPage(browser, server.url);
@@ -178,7 +178,7 @@ describe.skipIf(!canRun)('downloads', () => {
     await page.setInputFiles('input[accept*=image]', rad.imagePath(imageId));
     expect((await askPage(page, question))[0]!.probability).toBeGreaterThan(0);
     await context.close();
-  }, 60_000);
+  }, 120_000);
 
   test('of two tabs the second waits for the first and then has it', async () => {
     const { page, context } = await openPage(browser, server.url);
@@ -200,7 +200,7 @@ describe.skipIf(!canRun)('downloads', () => {
       .getByRole('button', { name: 'Download the model' })
       .waitFor({ state: 'detached', timeout: 30_000 });
     await context.close();
-  }, 60_000);
+  }, 120_000);
 
   test('a server that is gone is said', async () => {
     const gone = await served(site);
