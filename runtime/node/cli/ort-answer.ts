@@ -4,7 +4,7 @@ import type { FrameChoice } from '../../../datasets/images/dicom/frames.js';
 import { UserError } from '../../../graph-builder/errors.js';
 import type { DeletionTest } from '../../core/explain.js';
 import type { OneAnswer } from '../answer-one.js';
-import { checkBeams, checkExplain, rankOptions } from './eval/flags.js';
+import { checkBeams, checkExplain, rankFlags, rankOptions } from './eval/flags.js';
 import { checkCount, defineCommand, formatTable, NOTICE } from './main.js';
 import { percent } from './scores-table.js';
 
@@ -45,20 +45,7 @@ const options = (y: Argv) =>
         'auto (best, else last, else the untrained base), base, or a file in checkpoint/: best, last, e.g. step-000120',
     })
     .option('beams', { type: 'number', default: 3, describe: 'beams, 1 to 8' })
-    .option('mode', {
-      choices: ['generate', 'rank'] as const,
-      default: 'generate' as const,
-      describe: 'rank: choose from --candidates by likelihood instead of writing an answer',
-    })
-    .option('candidates', {
-      type: 'string',
-      describe: 'with --mode rank: a file of answers (a line each, or a JSON list), or train',
-    })
-    .option('top-k', {
-      type: 'number',
-      default: 128,
-      describe: 'with --mode rank: candidates scored in full, those with the likeliest first tokens',
-    })
+    .options(rankFlags)
     .option('explain', {
       type: 'string',
       describe:

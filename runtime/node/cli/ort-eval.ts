@@ -2,7 +2,7 @@
 import type { Argv } from 'yargs';
 import { measureNames } from '../../../datasets/scoring/measure.js';
 import { DATA, readFlags } from './data/read-flags.js';
-import { checkFlags } from './eval/flags.js';
+import { checkFlags, rankFlags } from './eval/flags.js';
 import { defineCommand } from './main.js';
 
 export { answerBar, checkBeams } from './eval/flags.js';
@@ -44,20 +44,7 @@ const options = (y: Argv) =>
       default: 0.2,
       describe: 'with --calibrate: share of wrong answers to allow on validation',
     })
-    .option('mode', {
-      choices: ['generate', 'rank'] as const,
-      default: 'generate' as const,
-      describe: 'rank: choose from --candidates by likelihood instead of writing an answer',
-    })
-    .option('candidates', {
-      type: 'string',
-      describe: 'with --mode rank: a file of answers (a line each, or a JSON list), or train',
-    })
-    .option('top-k', {
-      type: 'number',
-      default: 128,
-      describe: 'with --mode rank: candidates scored in full, those with the likeliest first tokens',
-    })
+    .options(rankFlags)
     .option('beams', { type: 'number', default: 3, describe: 'beams, 1 to 8' })
     .option('reference-padding', {
       type: 'boolean',

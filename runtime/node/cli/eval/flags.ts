@@ -14,6 +14,24 @@ export function checkBeams(beams: number): number {
   throw new UserError(`${beams} beams`, '--beams', 'choose 1 to 8');
 }
 
+/** Flags of rank mode, the same in both programs. */
+export const rankFlags = {
+  mode: {
+    choices: ['generate', 'rank'] as const,
+    default: 'generate' as const,
+    describe: 'rank: choose from --candidates by likelihood instead of writing an answer',
+  },
+  candidates: {
+    type: 'string',
+    describe: 'with --mode rank: a file of answers (a line each, or a JSON list), or train',
+  },
+  'top-k': {
+    type: 'number',
+    default: 128,
+    describe: 'with --mode rank: candidates scored in full, those with the likeliest first tokens',
+  },
+} as const;
+
 /** Rank mode's options. @throws {UserError} when mode and candidates do not go together. */
 export function rankOptions(flags: {
   readonly mode: 'generate' | 'rank';
