@@ -2,7 +2,8 @@
 import { product } from '../ir/dim.js';
 import type { Graph } from '../ir/types.js';
 import type { CutOptions, Feature, FrozenCut } from '../rewrites/frozen-cut.js';
-import { frozenCut } from '../rewrites/frozen-cut.js';
+import { frozenCut, keptBy } from '../rewrites/frozen-cut.js';
+import { adaptersToQuerySide } from '../rewrites/query-side.js';
 
 /**
  * vit: the image encoder's output, an image.
@@ -63,7 +64,10 @@ export function cutMiss(lossGraph: LossGraphs, level: CutLevel): MissCut | undef
   }
   const cut = wholeEncoder(frozenCut(graph, image), 'image');
   if (!cut || cut.features.length === 1) return cut; // no key or value is frozen
-  return wholeEncoder(frozenCut(lossGraph('batch'), { ...image, items: 'batch' }), 'imageOfQuestion');
+  const options = { ...image, items: 'batch' } as const;
+  const byQuestion = lossGraph('batch');
+  const moved = adaptersToQuerySide(byQuestion, keptBy(byQuestion, options));
+  return wholeEncoder(frozenCut(moved, options), 'imageOfQuestion');
 }
 
 /** A cut that keeps the whole image encoder: of a noisy one only the first layers could be kept. */

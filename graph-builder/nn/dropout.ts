@@ -20,10 +20,17 @@ export function columnNumbers(g: GraphBuilder, length: number, kind = 'column'):
   );
 }
 
+interface Noise {
+  readonly rate: number;
+  readonly rows: Value;
+  readonly columns?: Value;
+  readonly site: string;
+}
+
 /**
- * Multiplies by 0 with probability `rate`, else by 1/(1 − rate).
+ * 0 with probability `rate`, else 1, float32 and shaped as x: dropout without its factor 1/(1 − rate).
  *
- *   keep(i, j) = seed_i · site · column_j mod 2³² ≥ threshold
+ *   keep(i, j) = seed_i · site · column_j mod 2³² > threshold
  *
  * A product of odd 32-bit numbers is a hash that every execution provider computes alike (int32 Mul), needs
  * no mask from outside and is a function of (sample, site, element): accumulation, grouping and resume see
@@ -33,18 +40,17 @@ export function columnNumbers(g: GraphBuilder, length: number, kind = 'column'):
  * Shapes: x [..., columns] float32; `rows` int32, broadcastable to x without its last axis (length 1 there);
  * `columns` int32, broadcastable to x (default: a table of the last axis, which is then of fixed length).
  */
-export function dropout(
-  g: GraphBuilder,
-  x: Value,
-  { rate, rows, columns, site }: { rate: number; rows: Value; columns?: Value; site: string },
-): Value {
-  const last = x.shape.at(-1);
-  const table = columns ?? columnNumbers(g, last as number);
+export function keepMask(g: GraphBuilder, x: Value, { rate, rows, columns, site }: Noise): Value {
+  const table = columns ?? columnNumbers(g, x.shape.at(-1) as number);
   const number = g.mul(g.mul(rows, g.scalar(siteNumber(site), 'int32')), table);
-  const threshold = (rate - 0.5) * 2 ** 32;
-  const keep = g.op('GreaterOrEqual', [g.cast(number, 'float32'), g.scalar(threshold)], {});
-  return g.mul(x, g.op('Where', [keep, g.scalar(1 / (1 - rate)), g.scalar(0)], {}));
+  const threshold = g.scalar(Math.round((rate - 0.5) * 2 ** 32), 'int32');
+  // a comparison that is cast: ONNX Runtime's Where takes three times as long
+  return g.cast(g.op('Greater', [number, threshold], {}), 'float32');
 }
+
+/** Multiplies by 0 with probability `rate`, else by 1/(1 − rate): see {@link keepMask}. */
+export const dropout = (g: GraphBuilder, x: Value, noise: Noise): Value =>
+  g.mul(x, g.mul(keepMask(g, x, noise), 1 / (1 - noise.rate)));
 
 /**
  * A mask that {@link dropout} made, [..., columns], with `added` columns before its own that have numbers of
@@ -55,13 +61,13 @@ export function widenDropoutMask(g: GraphBuilder, mask: Value, added: Dim): Valu
     const node = v && g.producerOf(v);
     return node?.op === op ? (node.inputs as readonly Value[]) : undefined;
   };
-  const chosen = made(mask, 'Where');
-  const compared = made(chosen?.[0], 'GreaterOrEqual');
-  const numbers = made(made(compared?.[0], 'Cast')?.[0], 'Mul');
-  if (!chosen || !compared || !numbers || typeof added !== 'number') return undefined;
+  const scaled = made(mask, 'Mul');
+  const compared = made(made(scaled?.[0], 'Cast')?.[0], 'Greater');
+  const numbers = made(compared?.[0], 'Mul');
+  if (!scaled || !compared || !numbers || typeof added !== 'number') return undefined;
   const number = g.mul(numbers[0]!, columnNumbers(g, added, 'added column'));
-  const keep = g.op('GreaterOrEqual', [g.cast(number, 'float32'), compared[1]!], {});
-  return g.op('Concat', [g.op('Where', [keep, chosen[1]!, chosen[2]!], {}), mask], { axis: -1 });
+  const keep = g.cast(g.op('Greater', [number, compared[1]!], {}), 'float32');
+  return g.op('Concat', [g.mul(keep, scaled[1]!), mask], { axis: -1 });
 }
 
 /** Inputs that carry the seeds, one odd int32 a sample or token; graphs without dropout have none. */

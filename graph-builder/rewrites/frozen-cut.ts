@@ -76,6 +76,12 @@ function mark(graph: Graph, { source, inputs, parameters = () => true }: CutOpti
   return { fixed, costly: new Set(costly) };
 }
 
+/** Whether a value of `graph` would be kept. */
+export function keptBy(graph: Graph, options: CutOptions): (v: Value) => boolean {
+  const { costly } = mark(graph, options);
+  return (v) => costly.has(v);
+}
+
 /** Kept values that something outside reads, in the order of the graph. */
 function boundary(graph: Graph, { costly }: Marked): Value[] {
   const read = new Set<Value>(Object.values(graph.outputs));

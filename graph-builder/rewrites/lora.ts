@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { RewriteError, UserError } from '../errors.js';
 import type { GraphBuilder } from '../ir/builder.js';
 import type { Dim, Graph, Node, Value } from '../ir/types.js';
-import { dropout, rowSeeds } from '../nn/dropout.js';
+import { keepMask, rowSeeds } from '../nn/dropout.js';
 import {
   type AdapterMethod,
   type AdapterTensors,
@@ -162,14 +162,15 @@ function insert(graph: Graph, settings: LoraSettings, mode: GraphMode): Graph {
     const input = current(site.product.inputs[0]!);
     const rate = mode === 'training' ? settings.dropout : 0;
     const dropped = rate > 0 ? noisy(g, input, rate, site) : input;
-    const path = g.mul(lowRank(g, site, dropped, a, b), scaling);
+    // both factors, the scaling and dropout's, go into B: the smallest matrix there is
+    const path = lowRank(g, site, dropped, a, g.mul(b, scaling / (1 - rate)));
     if (settings.kind === 'dora') return [dora(g, site, node, path, { a, b, scaling })];
     return [g.add(g.copy(node, node.inputs)[0]!, path)];
   });
 }
 
 const noisy = (g: GraphBuilder, x: Value, rate: number, { weight }: LinearSite): Value =>
-  dropout(g, x, { rate, rows: rowSeeds(g, x.shape[0]!), site: loraNames(weight.name).a });
+  g.mul(x, keepMask(g, x, { rate, rows: rowSeeds(g, x.shape[0]!), site: loraNames(weight.name).a }));
 
 /** Serving graphs take s·B. */
 function serve(tensors: AdapterTensors, settings: LoraSettings): AdapterTensors {

@@ -15,9 +15,10 @@ export interface Sample {
   readonly wordings?: readonly (readonly number[])[];
 }
 
-/** Few distinct shapes keep ONNX Runtime's memory plan and arena small. */
+/** Few distinct shapes keep ONNX Runtime's arena small. */
 const TOKEN_BUCKET = 4;
-const LABEL_BUCKET = 32;
+/** A row costs two products with the vocabulary's table: the few of a small batch are not filled up to many. */
+const labelBucket = (labels: number): number => (labels <= 32 ? 8 : 32);
 
 const roundUp = (n: number, step: number): number => Math.ceil(n / step) * step;
 
@@ -96,7 +97,7 @@ export function labelFeeds(samples: readonly Sample[], tokens: number, batchSize
       labels.push(answerIds[t + 1]!);
     }
   });
-  const size = roundUp(labels.length, LABEL_BUCKET);
+  const size = roundUp(labels.length, labelBucket(labels.length));
   const weights = new Float32Array(size).fill(1 / batchSize, 0, labels.length);
   const fill = new Array<number>(size - labels.length).fill(0);
   return {
