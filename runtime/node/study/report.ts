@@ -130,7 +130,8 @@ export interface ReportFiles {
 /** Everything that is said of a study. */
 function gather(out: string): StudyFacts {
   const settings = readSettings(out);
-  const context = { out, split: settings.split };
+  const { split, limit } = settings;
+  const context = { out, split, limit };
   const runs = runsOf(settings);
   const all = collect(context, runs);
   return {
