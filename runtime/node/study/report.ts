@@ -42,6 +42,7 @@ const runRecords = ({ rows, yesNo }: Collected) =>
         trainablePercent: run.parameters.percent,
         epochs: run.epochs,
         toTheEnd: run.toTheEnd,
+        threads: run.threads,
         secondsPerStep: run.secondsPerStep,
         seconds: run.seconds,
         peakBytes: run.peakBytes,
@@ -140,7 +141,7 @@ function gather(out: string): StudyFacts {
     missing: runs.filter((run) => !isFinished(context, run)),
     all,
     summary: summarise(all),
-    findings: findings(all.rows),
+    findings: findings(all.rows, settings.rows),
     figures: figuresFor(all),
   };
 }

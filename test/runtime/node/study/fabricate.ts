@@ -75,7 +75,8 @@ function writeTraining(folder: string, looks: Looks): void {
       lossScale: 1,
     };
     const epoch = Math.floor(i / STEPS_PER_EPOCH);
-    log.append({ type: 'step', step: i + 1, epoch, ...numbers }, secondsPerStep);
+    const seconds = i === 5 ? 900 : secondsPerStep; // once the machine is asleep or busy
+    log.append({ type: 'step', step: i + 1, epoch, ...numbers }, seconds);
   }
   writeSummary(folder, { finished, early: false, peakBytes });
 }
