@@ -1,17 +1,15 @@
 /** @file Shows how far a study is: a bar over all runs, with those at work; plain lines where there is no terminal. */
-import cliProgress from 'cli-progress';
 import { formatSeconds } from '../study/budget.js';
 import type { StudyRun } from '../study/row.js';
 import { runId } from '../study/row.js';
 import type { RunTrouble } from '../study/state.js';
 import type { StudyEvents } from '../study/study.js';
+import { LinesAndBar } from './progress-bar.js';
 
 /** Parts of the bar a run. */
 const PARTS = 1000;
 
-/** Writes to standard error, so that standard output stays for results. */
-export class StudyProgress implements StudyEvents {
-  private bar: cliProgress.SingleBar | undefined;
+export class StudyProgress extends LinesAndBar implements StudyEvents {
   private done = 0;
   private of = 0;
   /** how far the runs at work are, in [0, 1] */
@@ -27,9 +25,7 @@ export class StudyProgress implements StudyEvents {
     if (!this.bar) {
       // a terminal cuts off what is too long: the runs at work stand last
       const format = 'study {bar} {runs} runs  time left: {left}  {now}';
-      const style = { format, barsize: 20, hideCursor: true, stream: process.stderr };
-      this.bar = new cliProgress.SingleBar(style, cliProgress.Presets.shades_classic);
-      this.bar.start(of * PARTS, 0, { runs: '', left: eta, now: '' });
+      this.open(format, of * PARTS, 0, { runs: '', left: eta, now: '' }, 20);
     }
     this.of = of;
     this.draw({ left: eta });
@@ -53,17 +49,5 @@ export class StudyProgress implements StudyEvents {
     const parts = atWork.reduce((sum, [, share]) => sum + share, this.done);
     const now = atWork.map(([run, share]) => `${runId(run)} ${Math.floor(100 * share)}%`).join(', ');
     this.bar?.update(Math.floor(parts * PARTS), { runs: `${this.done}/${this.of}`, now, ...more });
-  }
-
-  /** A line above the bar. */
-  say(text: string): void {
-    if (this.bar) process.stderr.write('\r\x1b[K');
-    process.stderr.write(`${text}\n`);
-    this.bar?.render();
-  }
-
-  close(): void {
-    this.bar?.stop();
-    this.bar = undefined;
   }
 }
