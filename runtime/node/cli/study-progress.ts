@@ -9,6 +9,9 @@ import { LinesAndBar } from './progress-bar.js';
 /** Parts of the bar a run. */
 const PARTS = 1000;
 
+const etaOf = (left: number | undefined): string =>
+  left === undefined ? 'after the first run' : formatSeconds(left);
+
 export class StudyProgress extends LinesAndBar implements StudyEvents {
   private done = 0;
   private of = 0;
@@ -17,7 +20,7 @@ export class StudyProgress extends LinesAndBar implements StudyEvents {
 
   started(run: StudyRun, at: number, of: number, left: number | undefined): void {
     this.shares.set(run, 0);
-    const eta = left === undefined ? 'after the first run' : formatSeconds(left);
+    const eta = etaOf(left);
     if (!process.stderr.isTTY) {
       process.stderr.write(`${runId(run)}  run ${at + 1} of ${of}, time left: ${eta}\n`);
       return;
@@ -31,9 +34,9 @@ export class StudyProgress extends LinesAndBar implements StudyEvents {
     this.draw({ left: eta });
   }
 
-  progress(run: StudyRun, share: number): void {
+  progress(run: StudyRun, share: number, left: number | undefined): void {
     this.shares.set(run, share);
-    this.draw();
+    this.draw({ left: etaOf(left) });
   }
 
   ended(run: StudyRun, trouble: RunTrouble | undefined, seconds: number): void {

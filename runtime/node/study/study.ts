@@ -16,8 +16,8 @@ import { type RunTrouble, readState, type StudyState, writeState } from './state
 export interface StudyEvents {
   /** a run starts: its place from 0, of how many, and the seconds that all of them still take, if known */
   started(run: StudyRun, at: number, of: number, left: number | undefined): void;
-  /** how far the run is, in [0, 1] */
-  progress(run: StudyRun, share: number): void;
+  /** how far the run is, in [0, 1], and the seconds that all still take, if known */
+  progress(run: StudyRun, share: number, left: number | undefined): void;
   ended(run: StudyRun, trouble: RunTrouble | undefined, seconds: number): void;
   say(text: string): void;
 }
@@ -55,6 +55,8 @@ export class Study {
   private broken = false;
   private state: StudyState;
   private readonly measured: Measured[] = [];
+  /** what was not finished when the work began */
+  private left: readonly StudyRun[] = [];
   /** of a run that was not measured, before any is */
   private quoted: Measured | undefined;
   /** how far the runs at work are; 1 for those that ended */
@@ -86,6 +88,7 @@ export class Study {
   async work(): Promise<StudyEnd> {
     const left = this.runs.filter((run) => !isFinished(this.context, run));
     if (left.length === 0) return this.end();
+    this.left = left;
     this.makeFolders();
     process.on('SIGINT', this.onSignal);
     process.on('SIGTERM', this.onSignal);
@@ -95,7 +98,7 @@ export class Study {
         jobs: this.plan.jobs,
         mayStart: ({ row: { after }, seed }, others) =>
           after === null || !others.some((other) => other.row.id === after && other.seed === seed),
-        run: (run) => this.one(run, left),
+        run: (run) => this.one(run),
         isStopped: () => this.isStopped,
         onError: () => {
           this.broken = true;
@@ -162,14 +165,14 @@ export class Study {
     return this.quoted && !known.some(({ run }) => run.row.trained) ? [...known, this.quoted] : known;
   }
 
-  /** Seconds until all these have ended. */
-  private timeLeft(runs: readonly StudyRun[]): number | undefined {
+  /** Seconds until all runs have ended. */
+  private timeLeft(): number | undefined {
     const share = (run: StudyRun) => this.shares.get(run) ?? 0;
-    const open = runs.filter((run) => share(run) < 1);
+    const open = this.left.filter((run) => share(run) < 1);
     return expectedTotal(open, this.known, this.plan.jobs, share);
   }
 
-  private async one(run: StudyRun, left: readonly StudyRun[]): Promise<void> {
+  private async one(run: StudyRun): Promise<void> {
     const at = this.shares.size;
     const refused = this.refusal(run, expectedSeconds(run, this.known));
     if (refused) {
@@ -179,7 +182,7 @@ export class Study {
       return;
     }
     this.shares.set(run, 0);
-    this.events.started(run, at, left.length, this.timeLeft(left));
+    this.events.started(run, at, this.left.length, this.timeLeft());
     const started = performance.now();
     const trouble = await this.commands(run);
     if (this.isStopped) return; // neither failed nor finished: the next call goes on
@@ -226,7 +229,7 @@ export class Study {
     const log = join(this.context.out, 'log', `${runId(run)}.log`);
     const onProgress = (share: number) => {
       this.shares.set(run, Math.min(share, 0.99)); // the test questions are still to be answered
-      this.events.progress(run, share);
+      this.events.progress(run, share, this.timeLeft());
     };
     for (const command of commandsLeft(this.context, run)) {
       if (this.isStopped) return undefined;

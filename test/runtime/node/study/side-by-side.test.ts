@@ -9,7 +9,7 @@ import { runId, type StudyRun } from '../../../../runtime/node/study/row.js';
 import type { CommandEnd, RunningCommand } from '../../../../runtime/node/study/run-command.js';
 import { sideBySide } from '../../../../runtime/node/study/side-by-side.js';
 import { type RunTrouble, readState } from '../../../../runtime/node/study/state.js';
-import { Study, type StudyPlan } from '../../../../runtime/node/study/study.js';
+import { Study, type StudyEvents, type StudyPlan } from '../../../../runtime/node/study/study.js';
 import { writeJson } from '../../../../training-artifacts/files.js';
 import { temporaryFolder } from '../runs.js';
 import { answering, context as shared, writeRun } from './fabricate.js';
@@ -86,8 +86,9 @@ function studyOf(
   const context: StudyContext = { ...shared, out: join(temporaryFolder(), 'study'), machine: { threads: 1 } };
   const log: string[] = [];
   const ended: Record<string, RunTrouble | undefined> = {};
+  const progress: [id: string, share: number, left: number | undefined][] = [];
   let [atWork, most, reporting, reports, reportsAtOnce] = [0, 0, 0, 0, 0];
-  const start = (command: Command, file: string): RunningCommand => {
+  const start = (command: Command, file: string, onLine: (line: string) => void): RunningCommand => {
     const id = file.split('/').at(-1)!.replace('.log', '');
     const name = `${command.bin} ${id}`;
     log.push(`+${name}`);
@@ -101,6 +102,7 @@ function studyOf(
         };
       });
       const end = typeof how === 'string' ? await cut : { ...ok, ...how };
+      if (command.bin === 'ort-train') onLine('lora  step 3/4  epoch 0');
       await ms(15);
       if (end.code === 0 && command.bin === 'ort-data') writeJson(instructionFile(context), []);
       const run = runs.find((r) => runId(r) === id)!;
@@ -120,23 +122,32 @@ function studyOf(
   };
   const events = {
     started: () => {},
-    progress: () => {},
+    progress: (...[run, share, left]: Parameters<StudyEvents['progress']>) => {
+      progress.push([runId(run), share, left]);
+    },
     say: () => {},
     ended: (run: StudyRun, trouble: RunTrouble | undefined) => {
       ended[runId(run)] = trouble;
     },
   };
   const study = new Study(context, runs, events, { budget: undefined, jobs: 2, onFinished, start, ...more });
-  return { study, context, log, ended, counts: () => ({ most, reports, reportsAtOnce }) };
+  return { study, context, log, ended, progress, counts: () => ({ most, reports, reportsAtOnce }) };
 }
 
 describe('a study', () => {
   test('has two runs at a time, reports one at a time, and a second stage after its first', async () => {
-    const { study, log, ended, counts } = studyOf(() => ok);
+    const { study, log, ended, progress, counts } = studyOf(() => ok);
     expect(await study.work()).toEqual({ interruptedBy: null, failed: 0, cut: 0 });
     expect(ended).toEqual(Object.fromEntries(runs.map((run) => [runId(run), undefined])));
     expect(counts()).toEqual({ most: 2, reports: runs.length, reportsAtOnce: 1 });
     expect(log.filter((line) => line.startsWith('+ort-data'))).toHaveLength(1);
+    expect(progress.map(([id, share]) => [id, share]).sort()).toEqual(
+      runs.flatMap((run) => (run.row.trained ? [[runId(run), 0.75]] : [])).sort(),
+    );
+    // the last one has a quarter left of what another run took
+    const [[, , first], [, , last]] = [progress[0]!, progress.at(-1)!];
+    expect(last).toBeGreaterThan(0);
+    expect(last).toBeLessThan(first ?? Number.POSITIVE_INFINITY);
     const at = (line: string) => log.indexOf(line);
     expect(at('+build-graph full-then-instruct-s0')).toBeGreaterThan(at('-ort-eval full-s0'));
   });
