@@ -2,7 +2,7 @@
 import onnxProto, { type onnx } from 'onnx-proto';
 import { FileError } from '../errors.js';
 import type { Graph } from '../ir/types.js';
-import { importGraph } from './import/graph.js';
+import { importGraph, type ReadOptions } from './import/graph.js';
 import { readOwn } from './own.js';
 import { bad } from './tensors.js';
 import { type ExternalTensor, PRODUCER } from './write.js';
@@ -14,11 +14,6 @@ export interface ReadModel {
   /** the little-endian bytes of the parameters that are in the file itself (`inlineWeights`) */
   readonly inline: ReadonlyMap<string, Uint8Array>;
   readonly metadata: Readonly<Record<string, string>>;
-}
-
-export interface ReadOptions {
-  /** float32 initialisers of more than one element become frozen parameters, not constants */
-  readonly inlineWeights?: boolean;
 }
 
 const OLDEST_OPSET = 13;

@@ -28,6 +28,8 @@ export interface Prediction {
 export interface PredictOptions extends AnswerOptions {
   readonly tokenizer: VqaTokenizer;
   readonly onBatch?: (questions: number) => void;
+  /** image states that are kept, [images, tokens, hidden]: then no image is encoded */
+  readonly imageStates?: (imageIds: readonly string[]) => Promise<Tensor>;
   /** ranks these answers instead of writing one */
   readonly candidates?: readonly CandidateIds[];
   /** candidates that are scored in full; default: the reference's 128 */
@@ -57,7 +59,7 @@ export async function predict(
   answerer: Answerer,
   samples: readonly Sample[],
   pixelValues: (imageId: string) => Float32Array | Promise<Float32Array>,
-  { tokenizer, onBatch = () => {}, candidates, temperatures, ...options }: PredictOptions,
+  { tokenizer, onBatch = () => {}, imageStates, candidates, temperatures, ...options }: PredictOptions,
 ): Promise<Prediction[]> {
   // neighbours share images
   const ordered = [...samples].sort((a, b) => (a.imageId < b.imageId ? -1 : a.imageId > b.imageId ? 1 : 0));
@@ -65,7 +67,9 @@ export async function predict(
   for (let at = 0; at < ordered.length; at += BATCH) {
     const batch = ordered.slice(at, at + BATCH);
     const ids = [...new Set(batch.map((s) => s.imageId))];
-    const states = await answerer.encodeImages(await Promise.all(ids.map(pixelValues)));
+    const states = imageStates
+      ? await imageStates(ids)
+      : await answerer.encodeImages(await Promise.all(ids.map(pixelValues)));
     const asked = batch.map((s) => ({ image: ids.indexOf(s.imageId), ids: s.questionIds }));
     const found = candidates
       ? await ranked(answerer, states, asked, candidates, options)

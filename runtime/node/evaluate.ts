@@ -14,7 +14,13 @@ import { ImageStore } from './images.js';
 import { type OpenedRun, openRun } from './inference.js';
 import { abstains, type CalibrationFile, readCalibration } from './scoring/calibration-file.js';
 import { loadCandidates } from './scoring/candidates.js';
-import { type AnsweredRow, evaluationData, evaluationPath, writePredictions } from './scoring/recorded.js';
+import {
+  type AnsweredRow,
+  type EvaluationName,
+  evaluationData,
+  evaluationPath,
+  writePredictions,
+} from './scoring/recorded.js';
 
 /** How the questions of a split are answered. */
 export interface AskOptions extends AnswerOptions, Omit<DataOptions, 'frame'> {
@@ -34,16 +40,12 @@ export interface EvaluateOptions extends AskOptions {
   readonly measures?: readonly MeasureName[];
 }
 
-export interface Evaluation extends Measures {
+export interface Evaluation extends Measures, EvaluationName {
   readonly run: string;
-  readonly checkpoint: string;
   /** of the weights that answered */
   readonly fingerprint: string;
   readonly data: string;
-  readonly split: string;
-  readonly on: string;
   readonly splitSha256: string;
-  readonly mode: 'generate' | 'rank';
   readonly beams: number;
   readonly candidates?: { readonly source: string; readonly n: number };
   readonly majority: Omit<MajorityBaseline, 'correct'>;
@@ -153,7 +155,7 @@ export async function evaluateRun(
   asking: Asking;
 }> {
   const started = performance.now();
-  const { split, on, checkpoint, beams = 3 } = options;
+  const { split, on, limit, checkpoint, beams = 3 } = options;
   const asking = await openAsking(run, options);
   const { opened, data } = asking;
   const questions = questionsOf(data, options);
@@ -165,9 +167,12 @@ export async function evaluateRun(
   const { predictions, candidates } = await answerQuestions(asking, questions, asked);
   const rows = answeredRows(questions, predictions);
   const { answer, yesNo } = majorityBaseline(data.train, questions);
-  const name = { split, on, checkpoint, mode: candidates === undefined ? 'generate' : 'rank' } as const;
-  const named = { ...evaluationData(options.data, data.dataset), ...name };
-  const file = evaluationPath(run, named, '.predictions.jsonl');
+  const name: EvaluationName = {
+    ...evaluationData(options.data, data.dataset),
+    ...{ split, on, ...(limit && { limit }), checkpoint },
+    mode: candidates === undefined ? 'generate' : 'rank',
+  };
+  const file = evaluationPath(run, name, '.predictions.jsonl');
   writePredictions(file, rows);
   const evaluation: Evaluation = {
     run,
@@ -184,7 +189,7 @@ export async function evaluateRun(
     notes: data.notes,
     seconds: (performance.now() - started) / 1000,
   };
-  writeJson(evaluationPath(run, named, '.json'), evaluation);
+  writeJson(evaluationPath(run, name, '.json'), evaluation);
   const correct = rows.map((row) => isSameAnswer(row.prediction, row.answer));
   return { evaluation, questions, rows, correct, asking };
 }

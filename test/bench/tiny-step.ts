@@ -1,6 +1,7 @@
 /** @file A training step of miss-tiny on synthetic samples, as the trainer takes it. */
 import { differentiate } from '../../graph-builder/gradients/differentiate.js';
-import { prune, verify } from '../../graph-builder/ir/graph.js';
+import { verify } from '../../graph-builder/ir/graph.js';
+import { leavesLast } from '../../graph-builder/ir/order.js';
 import type { Graph } from '../../graph-builder/ir/types.js';
 import { presetConfig } from '../../graph-builder/models/config.js';
 import { lossGraph, REFERENCE_DROPOUT } from '../../graph-builder/models/miss.js';
@@ -14,7 +15,7 @@ import { trainableTensors } from './sessions.js';
 
 const config = presetConfig('miss-tiny');
 
-/** The training graph of a variant, with the reference's dropout or without any. */
+/** The training graph of a variant, its nodes in the order of the files, with the reference's dropout or without any. */
 export function tinyGraph(name: string, placement?: string, dropout = true): Graph {
   const base = lossGraph(config);
   const variant = parseVariant(name, base.parameters, {
@@ -26,7 +27,7 @@ export function tinyGraph(name: string, placement?: string, dropout = true): Gra
     variant,
     'training',
   );
-  return prune(verify(differentiate(forward, { loss: forward.outputs.loss! })));
+  return leavesLast(verify(differentiate(forward, { loss: forward.outputs.loss! })));
 }
 
 /** A batch with the lengths of questions and answers that VQA-RAD has, each with an image of its own. */

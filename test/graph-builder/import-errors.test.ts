@@ -117,6 +117,23 @@ describe('a node that cannot be read', () => {
   });
 });
 
+test('constants that a small file blows up are refused by the sum of their sizes', () => {
+  const filled = ['a', 'b', 'c'].map(
+    (name): ForeignNode => ({ op: 'ConstantOfShape', inputs: ['size'], outputs: [name], name }),
+  );
+  const reshaped = { op: 'Reshape', inputs: ['a', 'flat'], outputs: ['d'] };
+  const initialisers = [int64s('size', 20, 20), int64s('flat', -1)];
+  const read = (nodes: readonly ForeignNode[]) => () => {
+    const bytes = foreignBytes({ ...x, nodes: [...nodes, { op: 'Relu', inputs: ['x'] }], initialisers });
+    return readOnnx(bytes, 'their.onnx', { mostComputed: 1000 });
+  };
+  // the same numbers under another shape take no memory
+  expect(read([...filled.slice(0, 2), reshaped])).not.toThrow();
+  expect(read(filled)).toThrow(
+    /^the tensors that are computed from constants have more than 1000 entries in all\n {2}where: their\.onnx, node c\n {2}to do: export them/,
+  );
+});
+
 test.each([12, 24, 0])('opset %i is refused', (opset) => {
   const error = refusal(oneNode({ op: 'Relu', inputs: ['x'] }, { opset }));
   expect(error.what).toBe(`the model has ai.onnx opset ${opset}`);

@@ -125,6 +125,7 @@ export function graphCases(name: string, placement: string): Record<string, Grap
       [`training ${level}`, rest],
     ] as const;
   });
+  const evaluationCut = cutMiss(() => evaluation, 'vit')?.rest;
   return {
     training: { graph: withGradients(noisy('images')), feeds },
     evaluation: { graph: verify(evaluation), feeds },
@@ -135,5 +136,8 @@ export function graphCases(name: string, placement: string): Record<string, Grap
     'answer decoder': serving(answerDecoderGraph(config), decoderFeeds(3)),
     explain: { graph: verify(explainGraph(config, variant)), feeds: { ...feeds, ...states } },
     ...Object.fromEntries(cuts),
+    ...(evaluationCut && {
+      'evaluation vit': { graph: verify(evaluationCut), feeds: { ...feeds, ...featuresOf(evaluationCut) } },
+    }),
   };
 }

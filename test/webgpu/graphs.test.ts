@@ -57,7 +57,7 @@ describe.skipIf(isSkipped)('WebGPU', () => {
   test.each(rows)('%s %s', { timeout: 300_000 }, async (name, placement) => {
     const cases = graphCases(name, placement);
     const frozenVit = placement.startsWith('F');
-    expect(Object.keys(cases)).toHaveLength(frozenVit ? 12 : 8);
+    expect(Object.keys(cases)).toHaveLength(frozenVit ? 13 : 8);
     for (const [what, one] of Object.entries(cases)) expectEqual(what, await onBoth(one));
   });
 

@@ -26,7 +26,7 @@ import { asFileError, writeAtomic, writeJson } from '../files.js';
 import { ORT_TRAINING, writeOrtTraining } from '../ort-training/write.js';
 import { sha256 } from '../weights/pretrained.js';
 import { type BaseWeights, baseWeights, locateWeights } from './base-weights.js';
-import { cutRoles } from './cut-roles.js';
+import { cutRoles, EVALUATION_CUT } from './cut-roles.js';
 import { int8Copy, withFrozenCompute } from './frozen-compute.js';
 import { type GraphRole, graphFiles, type Manifest } from './manifest.js';
 import { type LocatedWeight, modelBytes } from './model-bytes.js';
@@ -80,6 +80,7 @@ export function graphsOf(
   form: Form,
 ): Partial<Record<GraphRole, () => Graph>> {
   const { config, variant, adapted, parameters } = plan;
+  const evaluationCut = cuts.has('vit') ? cutMiss(() => adapted, 'vit') : undefined;
   const serving = servingRoles.map((role) => [role, () => servingGraph(role, config, variant)] as const);
   const cutGraphs = [...cuts].flatMap(([level, { frozen, rest }]) => [
     [cutRoles[level].frozen, () => frozen] as const,
@@ -94,6 +95,7 @@ export function graphsOf(
     forward: () => applyVariant(logitsGraph(config), variant, 'evaluation'),
     ...Object.fromEntries(serving),
     ...Object.fromEntries(cutGraphs),
+    ...(evaluationCut && { [EVALUATION_CUT]: () => evaluationCut.rest }),
   };
 }
 

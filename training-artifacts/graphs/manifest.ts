@@ -44,6 +44,7 @@ export const graphFiles = {
   answerDecoder: 'answer_decoder.onnx',
   frozenVit: 'frozen_model.onnx',
   trainingVit: 'training_cut_model.onnx',
+  evaluationVit: 'eval_cut_model.onnx',
   frozenKv: 'frozen_kv_model.onnx',
   trainingKv: 'training_kv_model.onnx',
 } as const;

@@ -31,6 +31,16 @@ const translations: Readonly<Record<string, Translation>> = {
   ...indexingTranslations,
 };
 
+export interface ReadOptions {
+  /** float32 initialisers of more than one element become frozen parameters, not constants */
+  readonly inlineWeights?: boolean;
+  /** entries that all tensors together may have which are computed while reading; default: 2^25 */
+  readonly mostComputed?: number;
+}
+
+/** Entries of all tensors that are computed while a model is read: a small file must not fill the memory. */
+const MOST_COMPUTED = 2 ** 25;
+
 const CONTROL_FLOW = new Set(['If', 'Loop', 'Scan']);
 
 /** Axis lengths of a graph input; one without a usable name gets one after the input. */
@@ -52,10 +62,13 @@ class Importer {
   readonly weights = new Map<string, ExternalTensor>();
   readonly inline = new Map<string, Uint8Array>();
   private readonly operands = new Map<string, Operand>();
+  /** entries of tensors that were computed so far */
+  private computed = 0;
 
   constructor(
     private readonly file: string,
     private readonly opset: number,
+    private readonly mostComputed: number,
   ) {}
 
   private parameter(t: onnx.ITensorProto): void {
@@ -105,11 +118,24 @@ class Importer {
     const operands = (n.input ?? []).map((name) => this.read(name, where));
     const site = new Site(n, operands, emitter, this.file, this.opset);
     const results = translate(site);
+    this.count(site, results[0]);
     site.outputs.forEach((name, i) => {
       if (!name || !results[i]) return; // an output that nobody reads, such as Dropout's mask
       if (this.operands.has(name)) throw bad(`${name} is made twice`, where);
       this.operands.set(name, results[i]);
     });
+  }
+
+  /** Counts what a node has computed: neither numbers of the file nor another shape of the same numbers. */
+  private count(site: Site, result: Operand): void {
+    if (!isKnown(result) || site.op === 'Constant') return;
+    if (site.inputs.some((x) => isKnown(x) && x.data === result.data)) return;
+    this.computed += result.data.length;
+    if (this.computed > this.mostComputed)
+      throw site.bad(
+        `the tensors that are computed from constants have more than ${this.mostComputed} entries in all`,
+        'export them as initialisers',
+      );
   }
 }
 
@@ -137,9 +163,9 @@ export function importGraph(
   proto: onnx.IGraphProto,
   file: string,
   opset: number,
-  { inlineWeights = false }: { readonly inlineWeights?: boolean },
+  { inlineWeights = false, mostComputed = MOST_COMPUTED }: ReadOptions,
 ) {
-  const importer = new Importer(file, opset);
+  const importer = new Importer(file, opset, mostComputed);
   importer.readInitialisers(proto, inlineWeights);
   const inputs = importer.readInputs(proto);
   const emitter = new Emitter(inputs);

@@ -6,9 +6,20 @@ import { UserError } from '../../../graph-builder/errors.js';
 
 export { NOTICE } from '../../core/notice.js';
 
-const usage = (message: string, error?: Error): never => {
-  throw error ?? new UserError(message, 'command line', 'run it with --help');
+/**
+ * What yargs found wrong last. It looks for missing flags before unknown ones; one that is misspelt is both, and its
+ * name is what helps.
+ */
+let wrong: string | undefined;
+const note = (message: string, error?: Error): void => {
+  if (error) throw error;
+  wrong = message;
 };
+
+/** @throws {UserError} when something is wrong with the flags. */
+function refuseWrong(): void {
+  if (wrong !== undefined) throw new UserError(wrong, 'command line', 'run it with --help');
+}
 
 /** A whole program: its options give the flags' types. */
 export interface Command<T> {
@@ -16,6 +27,14 @@ export interface Command<T> {
   readonly options: (y: Argv) => Argv<T>;
   readonly handler: (flags: ArgumentsCamelCase<T>) => Promise<void>;
 }
+
+/** yargs goes on after what was noted. */
+const guarded =
+  <T>({ handler }: Command<T>) =>
+  (flags: ArgumentsCamelCase<T>): Promise<void> => {
+    refuseWrong();
+    return handler(flags);
+  };
 
 export const defineCommand = <T>(command: Command<T>): Command<T> => command;
 
@@ -32,12 +51,13 @@ async function runProgram(name: string, addCommands: (y: Argv) => Argv): Promise
   try {
     await addCommands(yargs(hideBin(process.argv)).scriptName(name))
       .strict()
-      .fail(usage)
+      .fail(note)
       .help()
       .alias('help', 'h')
       .version(false)
       .wrap(Math.min(110, process.stdout.columns ?? 110))
       .parseAsync();
+    refuseWrong(); // no command was given to run
   } catch (error) {
     if (!(error instanceof UserError)) throw error; // a bug of ours: here the stack helps
     process.stderr.write(`${error.message}\n`);
@@ -46,16 +66,16 @@ async function runProgram(name: string, addCommands: (y: Argv) => Argv): Promise
 }
 
 /** Runs one command as the whole of a program. */
-export const main = <T>(name: string, { describe, options, handler }: Command<T>): Promise<void> =>
-  runProgram(name, (y) => y.command('$0', describe, options, handler));
+export const main = <T>(name: string, command: Command<T>): Promise<void> =>
+  runProgram(name, (y) => y.command('$0', command.describe, command.options, guarded(command)));
 
 /** Adds a command to a program of several; `usage` is its name and what stands behind it, e.g. `import <source>`. */
 export type AddCommand = (y: Argv) => Argv;
 
 export const subcommand =
-  <T>(usageText: string, { describe, options, handler }: Command<T>): AddCommand =>
+  <T>(usageText: string, command: Command<T>): AddCommand =>
   (y) =>
-    y.command(usageText, describe, options, handler);
+    y.command(usageText, command.describe, command.options, guarded(command));
 
 /** Runs a program of several commands. */
 export const mainOf = (name: string, commands: readonly AddCommand[]): Promise<void> =>

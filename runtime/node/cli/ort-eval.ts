@@ -70,7 +70,7 @@ const options = (y: Argv) =>
         'with --predictions: reference answers, vqa-rad or a file (also as VQA-RAD and SLAKE publish them)',
     })
     .option('report', { type: 'boolean', default: true, describe: 'write eval/<name>.html' })
-    .option('limit', { type: 'number', describe: 'first n questions only' })
+    .option('limit', { type: 'number', describe: 'first n questions only; files named so' })
     .option('threads', { type: 'number', describe: 'threads inside an operator' })
     .option('json', { type: 'boolean', default: false, describe: 'print the scores as JSON' })
     .example('$0', 'the newest run on the official test questions')

@@ -1,4 +1,5 @@
 /** @file `ort-study`: the paper's tables and figures, or a grid of one's own, by one command. */
+import { availableParallelism } from 'node:os';
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { UserError } from '../../../graph-builder/errors.js';
 import type { StudyContext } from '../study/commands.js';
@@ -39,7 +40,16 @@ const options = (y: Argv) =>
     })
     .option('limit', { type: 'number', describe: 'a try-out: first n questions of training and test only' })
     .option('device', { type: 'string', describe: 'as ort-train takes it' })
-    .option('threads', { type: 'number', describe: 'threads inside an operator' })
+    .option('jobs', {
+      type: 'number',
+      default: 1,
+      describe:
+        'runs side by side, each with its share of the cores and memory of its own; step times are then those of a shared machine',
+    })
+    .option('threads', {
+      type: 'number',
+      describe: 'threads inside an operator; default with --jobs: cores divided by jobs',
+    })
     .option('out', {
       type: 'string',
       default: 'study',
@@ -63,6 +73,7 @@ const options = (y: Argv) =>
     .option('json', { type: 'boolean', default: false, describe: 'print the outcome as JSON' })
     .example('$0 --tables 1-4 --seeds 2', "the 23 rows of the paper's Tables 1 to 4")
     .example('$0 --grid quick --budget 30m', 'a first table')
+    .example('$0 --tables 1-4 --jobs 2', 'two runs at a time: sooner done where models are small')
     .example('$0 --grid ranks.yaml --out ranks', 'method: lora / rank: [4, 8, 16] / lr: [5e-4, 2e-3]')
     .example('$0 --list | parallel -j 4', 'GNU parallel runs it; then --collect')
     .example('$0 --list --format slurm > study.sbatch', 'sbatch study.sbatch; then --collect')
@@ -116,7 +127,9 @@ async function rowsOf(flags: Flags) {
 
 function contextOf(flags: Flags): StudyContext {
   const { out, data, split, preset, device } = flags;
-  const threads = checkCount(flags.threads, '--threads');
+  const jobs = checkCount(flags.jobs, '--jobs');
+  const share = jobs > 1 ? Math.max(1, Math.floor(availableParallelism() / jobs)) : undefined;
+  const threads = checkCount(flags.threads, '--threads') ?? share;
   const limit = checkCount(flags.limit, '--limit') ?? null;
   const machine = { ...(device !== undefined && { device }), ...(threads !== undefined && { threads }) };
   return { out, data, split, preset, limit, machine };
@@ -200,9 +213,8 @@ async function work(flags: Flags): Promise<void> {
       ({ row, seed }) => asked.has(row.id) && (seeds.includes(seed) || !row.trained),
     );
     const { writeStudyReport } = await import('../study/report.js');
-    const study = new Study(context, runs, progress, budget, async () => {
-      await writeStudyReport(context);
-    });
+    const onFinished = async () => void (await writeStudyReport(context));
+    const study = new Study(context, runs, progress, { budget, jobs: flags.jobs, onFinished });
     const end = await study.work();
     progress.close();
     if (runs.some((run) => isFinished(context, run))) await report(context.out, flags.json, end);

@@ -1,21 +1,21 @@
 /** @file Shows a training run: a bar with loss, speed and time left; plain lines where there is no terminal. */
-import cliProgress from 'cli-progress';
 import type { EvaluationEvent, TrainingEvent } from '../training/events.js';
+import { LinesAndBar } from './progress-bar.js';
 
 /** Seconds between lines without a terminal. */
 const LINE_EVERY = 15;
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
 
-/** Writes to standard error, so that standard output stays for results. */
-export class TrainingProgress {
-  private bar: cliProgress.SingleBar | undefined;
+export class TrainingProgress extends LinesAndBar {
   private stepsPerEpoch = 1;
   private steps = 0;
   private lastLine = 0;
   private readonly terminal = process.stderr.isTTY === true;
 
-  constructor(private readonly label: string) {}
+  constructor(private readonly label: string) {
+    super();
+  }
 
   on(event: TrainingEvent): void {
     if (event.type === 'loading') this.loading(event);
@@ -26,18 +26,6 @@ export class TrainingProgress {
       this.close();
       if (event.early) this.say(`${this.label}  step ${event.step}: validation improved no more`);
     }
-  }
-
-  /** A line above the bar. */
-  say(text: string): void {
-    if (this.bar) process.stderr.write('\r\x1b[K');
-    process.stderr.write(`${text}\n`);
-    this.bar?.render();
-  }
-
-  close(): void {
-    this.bar?.stop();
-    this.bar = undefined;
   }
 
   private evaluation({ epoch, n, accuracy, yesNo, notYesNo, loss }: EvaluationEvent): void {
@@ -66,11 +54,7 @@ export class TrainingProgress {
     );
     if (!this.terminal) return;
     const format = `${this.label} {bar} step {value}/{total}  epoch {epoch}  loss {loss}  {speed} samples/s  ETA {eta_formatted}`;
-    this.bar = new cliProgress.SingleBar(
-      { format, etaBuffer: 50, hideCursor: true, stream: process.stderr },
-      cliProgress.Presets.shades_classic,
-    );
-    this.bar.start(steps, step, { epoch: 0, loss: '-', speed: '-' });
+    this.open(format, steps, step, { epoch: 0, loss: '-', speed: '-' });
   }
 
   private step({ step, epoch, loss, samplesPerSecond }: Extract<TrainingEvent, { type: 'step' }>): void {

@@ -7,7 +7,7 @@ import { FileError } from '../../../graph-builder/errors.js';
 import { writeAtomic } from '../../../training-artifacts/files.js';
 import { loadData } from '../data.js';
 import type { EvaluateOptions } from '../evaluate.js';
-import { evaluationData, recordedPredictions } from './recorded.js';
+import { type EvaluationName, evaluationData, recordedPredictions } from './recorded.js';
 import { truthOf } from './truth.js';
 
 /** A side of the comparison as it was asked for: a run folder or a file of predictions. */
@@ -37,9 +37,10 @@ async function predictionsOf(
 ): Promise<{ predictions: readonly string[]; recorded: boolean }> {
   const data = await loadData({ ...options, frame: false });
   const { runFingerprint } = await import('../inference.js');
+  const { limit, ...asked } = options;
   const name = {
     ...evaluationData(options.data, data.dataset),
-    ...options,
+    ...asked,
     mode: options.candidates === undefined ? ('generate' as const) : ('rank' as const),
   };
   const identity = {
@@ -48,7 +49,10 @@ async function predictionsOf(
     beams: options.beams ?? 3,
     ...(options.candidates !== undefined && { candidates: options.candidates }),
   };
-  const found = recordedPredictions(run, name, identity, data[options.on].slice(0, options.limit));
+  const questions = data[options.on].slice(0, limit);
+  const recordedAs = (named: EvaluationName) => recordedPredictions(run, named, identity, questions);
+  // the first questions are among all of them
+  const found = recordedAs(name) ?? (limit && recordedAs({ ...name, limit }));
   if (found) return { predictions: found, recorded: true };
   const { evaluateRun } = await import('../evaluate.js');
   const { rows } = await evaluateRun(run, options);

@@ -20,15 +20,22 @@ export interface EvaluationName {
   /** a name, or the path of a split file */
   readonly split: string;
   readonly on: string;
+  /** of only the first n questions: it never takes the place of a whole evaluation */
+  readonly limit?: number | undefined;
   readonly checkpoint: string;
   readonly mode: 'generate' | 'rank';
 }
 
-/** e.g. `official-test-auto`, `official-test-best-rank` */
-export const evaluationName = ({ own, split, on, checkpoint, mode }: EvaluationName): string =>
-  [...(own ? [own] : []), basename(split, '.json'), on, checkpoint, ...(mode === 'rank' ? [mode] : [])].join(
-    '-',
-  );
+/** e.g. `official-test-auto`, `official-test-best-rank`, `official-test-first40-auto` */
+export const evaluationName = ({ own, split, on, limit, checkpoint, mode }: EvaluationName): string =>
+  [
+    ...(own ? [own] : []),
+    basename(split, '.json'),
+    on,
+    ...(limit ? [`first${limit}`] : []),
+    checkpoint,
+    ...(mode === 'rank' ? [mode] : []),
+  ].join('-');
 
 /** What the files of an evaluation say of the data set. */
 export const evaluationData = (data: string, dataset: Dataset): Pick<EvaluationName, 'own'> =>

@@ -47,6 +47,14 @@ function relative({ placement, form, trained, train }: Row): number {
 export interface Measured {
   readonly run: StudyRun;
   readonly seconds: number;
+  /** inside an operator; undefined: not known */
+  readonly threads?: number | undefined;
+}
+
+/** Those with as many threads as now where there are any: with others the same run takes another time. */
+export function comparable(measured: readonly Measured[], threads: number): readonly Measured[] {
+  const same = measured.filter((m) => m.threads === threads);
+  return same.length > 0 ? same : measured;
 }
 
 /**
@@ -69,8 +77,23 @@ export function expectedSeconds({ row }: StudyRun, measured: readonly Measured[]
   return undefined;
 }
 
-/** Of several runs; undefined before anything is measured. */
-export function expectedTotal(runs: readonly StudyRun[], measured: readonly Measured[]): number | undefined {
-  const each = runs.map((run) => expectedSeconds(run, measured));
-  return each.includes(undefined) ? undefined : each.reduce<number>((sum, s) => sum + s!, 0);
+/**
+ * Seconds until several runs have ended, so many at a time, of which a share may be done; undefined before anything is
+ * measured.
+ */
+export function expectedTotal(
+  runs: readonly StudyRun[],
+  measured: readonly Measured[],
+  jobs = 1,
+  shareDone: (run: StudyRun) => number = () => 0,
+): number | undefined {
+  let [sum, longest] = [0, 0];
+  for (const run of runs) {
+    const whole = expectedSeconds(run, measured);
+    if (whole === undefined) return undefined;
+    const seconds = whole * (1 - shareDone(run));
+    sum += seconds;
+    longest = Math.max(longest, seconds);
+  }
+  return Math.max(sum / jobs, longest);
 }

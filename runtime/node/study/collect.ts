@@ -14,6 +14,7 @@ import { readSummary } from '../training/summary.js';
 import { runFolder } from './commands.js';
 import { LEAST_EPOCHS } from './paper-grid.js';
 import { type Row, runId, type StudyRun } from './row.js';
+import { threadsOfRun } from './run-seconds.js';
 import { isFinished, type StudyPlace, scoresFile } from './run-state.js';
 
 /** One test question with what a run answered. */
@@ -37,7 +38,9 @@ export interface RunResult extends StudyRun {
   readonly toTheEnd: boolean;
   /** of training and scoring, loading not counted */
   readonly seconds: number;
-  /** median; null for the base */
+  /** threads inside an operator in training; null for the base, or where it is not known */
+  readonly threads: number | null;
+  /** median over updates, so that neither pauses nor loading count; null for the base */
   readonly secondsPerStep: number | null;
   readonly peakBytes: number | null;
   readonly adapterBytes: number | null;
@@ -141,6 +144,7 @@ function readRun(context: StudyPlace, run: StudyRun): RunResult {
     weights: weights.source,
     ...training(folder, trained),
     seconds: readLog(folder).reduce((sum, line) => sum + line.seconds, seconds),
+    threads: threadsOfRun(context, run) ?? null,
     adapterBytes: trained ? adapterBytes(folder) : null,
     environment: trained ? readCheckpointState(folder, 'last').environment : {},
     metrics: readMetrics(folder, run.row.label),

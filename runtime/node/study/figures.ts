@@ -276,6 +276,7 @@ function heatMap({ rows }: Collected): Figure | undefined {
       return share === undefined ? [] : [{ a: name(a), b: name(b), percent: 100 * share }];
     }),
   );
+  if (values.length === 0) return undefined;
   const axis = (field: string, labelAngle: number) => ({
     field,
     type: 'nominal',

@@ -2,7 +2,7 @@
 import type { SeedMean } from '../../../datasets/scoring/over-seeds.js';
 import type { RowResult } from './collect.js';
 import { methodOf } from './paper.js';
-import { BASE } from './row.js';
+import { BASE, type Row } from './row.js';
 import { contrast, isTie } from './scores.js';
 
 export type Verdict = 'confirms' | 'contradicts' | 'cannot decide';
@@ -113,27 +113,59 @@ const percent = (share: number): string => (100 * share).toFixed(1);
 const inPoints = ({ mean, low, high }: SeedMean): string =>
   `${mean >= 0 ? '+' : ''}${percent(mean)} points [${percent(low)}, ${percent(high)}]`;
 
-function judge({ claim, rule, needs = 2, sides, beside }: Rule, rows: readonly RowResult[]): Finding {
+/** Longer lists are cut: what is missing is named in full elsewhere. */
+const MOST_NAMES = 4;
+
+function named(ids: readonly string[]): string {
+  const more = ids.length - MOST_NAMES;
+  return more > 1 ? `${ids.slice(0, MOST_NAMES).join(', ')} and ${more} more` : ids.join(', ');
+}
+
+/** What a rule lacks of the rows that the study has planned for it, in words; nothing: ''. */
+function lacking(wanted: Sides, rows: readonly RowResult[], done: readonly RowResult[]): string {
+  const has = (list: readonly RowResult[], id: string) => byId(list, id).length > 0;
+  const ids = [...new Set([...wanted.a, ...wanted.b].map(({ row }) => row.id))];
+  const missing = ids.filter((id) => !has(rows, id));
+  const short = ids.filter((id) => has(rows, id) && !has(done, id));
+  return [
+    ...(missing.length > 0 ? [`rows missing: ${named(missing)}`] : []),
+    ...(short.length > 0 ? [`rows not trained to the end: ${named(short)}`] : []),
+  ].join('; ');
+}
+
+function judge(
+  { claim, rule, needs = 2, sides, beside }: Rule,
+  rows: readonly RowResult[],
+  planned: readonly Row[],
+): Finding {
   const done = rows
     .map(({ row, runs }) => ({ row, runs: runs.filter((r) => r.toTheEnd) }))
     .filter(({ runs }) => runs.length > 0);
-  const [{ a, b }, wanted] = [sides(done), sides(rows)];
+  const { a, b } = sides(done);
+  const wanted = sides(planned.map((row) => byId(rows, row.id)[0] ?? { row, runs: [] }));
+  const isPlanned = wanted.a.length > 0 && wanted.b.length > 0 && wanted.a.length + wanted.b.length >= needs;
   const found = a.length + b.length >= needs ? contrast(a, b) : undefined;
-  const short = wanted.a.length + wanted.b.length - a.length - b.length;
+  const lacks = lacking(wanted, rows, done);
   const base = { claim, rule, rows: [...a, ...b].map(({ row }) => row.id) };
   if (!found) {
-    const reason =
-      short > 0 ? 'the rows it needs were not trained to the end' : 'the rows it needs are not in this study';
+    const reason = isPlanned
+      ? lacks || 'the rows it needs have no seed in common'
+      : 'rows missing: this study was not asked for those it needs';
     return { ...base, verdict: 'cannot decide', difference: null, reason };
   }
   const verdict = isTie(found) ? 'cannot decide' : found.mean > 0 ? 'confirms' : 'contradicts';
-  const left = short > 0 ? `; ${short} rows left out that were not trained to the end` : '';
   const other = beside?.(done);
   const second = other && contrast(other.a, other.b);
-  const also = second ? `; ${other.what}: ${inPoints(second)}` : '';
-  const reason = `${inPoints(found)}, ${a.length} against ${b.length} rows${left}${also}`;
+  const reason = [
+    `${lacks ? 'so far ' : ''}${inPoints(found)}, ${a.length} against ${b.length} rows`,
+    ...(lacks ? [lacks] : []),
+    ...(second ? [`${other.what}: ${inPoints(second)}`] : []),
+  ].join('; ');
   return { ...base, verdict, difference: found, reason };
 }
 
-/** Judges all findings; rows that were not trained to the end support none. */
-export const findings = (rows: readonly RowResult[]): Finding[] => rules.map((rule) => judge(rule, rows));
+/** Judges all findings on the rows that are finished, of those planned; rows not trained to the end support none. */
+export const findings = (
+  rows: readonly RowResult[],
+  planned: readonly Row[] = rows.map(({ row }) => row),
+): Finding[] => rules.map((rule) => judge(rule, rows, planned));

@@ -7,7 +7,7 @@ import type { Figure } from './figures.js';
 import type { Finding } from './findings.js';
 import { paperFigures, tableTitles } from './paper.js';
 import { LEAST_EPOCHS } from './paper-grid.js';
-import { comparisonTable, otherRows, paperTable, stageTable } from './report-tables.js';
+import { comparisonTable, otherRows, paperTable, stageTable, threadsOf } from './report-tables.js';
 import { runId, type StudyRun } from './row.js';
 import type { StudySettings } from './settings.js';
 import type { StudyState } from './state.js';
@@ -27,7 +27,7 @@ export interface StudyFacts {
 function about({ settings, all, missing }: StudyFacts): Block[] {
   const runs = all.rows.flatMap((row) => row.runs);
   const trained = runs.find(({ row }) => row.trained) ?? runs[0]!;
-  const { cpu = 'unknown', onnxruntime = '-', device = 'cpu', threads = '-' } = trained.environment;
+  const { cpu = 'unknown', onnxruntime = '-', device = 'cpu' } = trained.environment;
   const spent = runs.reduce((sum, { seconds }) => sum + seconds, 0);
   const { data, split, preset, limit } = settings;
   const few = limit === null ? '' : ` **A try-out: only the first ${limit} questions of training and test.**`;
@@ -37,7 +37,7 @@ function about({ settings, all, missing }: StudyFacts): Block[] {
       `\`${preset}\`, base weights: ${trained.weights}; data \`${data}\`, ${split} split (sha256 ${trained.splitSha256.slice(0, 12)}), ${all.qids.length} test questions, ${all.yesNo.filter(Boolean).length} of them answered yes or no.${few}`,
     ),
     text(
-      `${runs.length} runs of ${all.rows.length} rows${missing.length > 0 ? `, ${missing.length} missing` : ''}; ${formatSeconds(spent)} of training and scoring; ${cpu}, device ${device}, threads ${threads}, onnxruntime ${onnxruntime}.`,
+      `${runs.length} runs of ${all.rows.length} rows${missing.length > 0 ? `, ${missing.length} missing` : ''}; ${formatSeconds(spent)} of training and scoring; ${cpu}, device ${device}, threads ${threadsOf(runs)}, onnxruntime ${onnxruntime}.`,
     ),
   ];
 }
@@ -130,7 +130,7 @@ function method({ settings }: StudyFacts): Block[] {
       'Accuracy: mean over seeds. Its 95% interval takes questions and seeds as drawn at random: the variance of question means plus that of seed means, Student’s t with Welch and Satterthwaite’s degrees of freedom, in the form of Wilson’s interval (no interval leaves 0 to 100%). With one seed the spread between seeds is not in it.',
       'Differences are paired by question and seed, with an interval of the same kind in the form of Bonett and Price (one more question counted for each side). **A difference whose interval reaches 0 is called a tie.** McNemar’s exact test of each seed stands beside it. No correction for the number of comparisons.',
       `A row below ${LEAST_EPOCHS} epochs, or interrupted, is marked “not trained to the end” and supports no finding.`,
-      'Seconds a step: median of all updates. Peak memory: largest proportional set size of both processes of the training together. Adapter: bytes of `adapter/`, trained modules included.',
+      'Seconds a step: median of all updates, so that pauses and loading do not count. They compare rows with the same threads only; where runs were trained side by side (`--jobs`), they are those of a shared machine. Peak memory: largest proportional set size of both processes of the training together. Adapter: bytes of `adapter/`, trained modules included.',
     ]),
     heading(3, 'Settings'),
     {
@@ -157,14 +157,14 @@ function method({ settings }: StudyFacts): Block[] {
 }
 
 export function reportBlocks(facts: StudyFacts): Block[] {
-  const { settings, all, summary, figures } = facts;
+  const { settings, all, summary, figures, missing } = facts;
   return [
     heading(1, `Tuning methods on ${settings.data}: ${all.rows.length} rows`),
     ...about(facts),
     heading(2, 'What the numbers say'),
     list(sentences(all, summary)),
     heading(3, 'What they do not say'),
-    list(limits(all, summary)),
+    list(limits(all, summary, missing)),
     ...judged(facts),
     heading(2, 'Tables'),
     ...(all.rows.some(({ row }) => row.tables.length > 0) ? differs(facts) : []),

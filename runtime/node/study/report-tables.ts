@@ -1,6 +1,6 @@
 /** @file The tables of a study's report: the paper's form, its own figures beside ours. */
 import type { SeedMean } from '../../../datasets/scoring/over-seeds.js';
-import type { Collected, RowResult } from './collect.js';
+import type { Collected, RowResult, RunResult } from './collect.js';
 import type { TableBlock } from './document.js';
 import { figuresOf, paperFigures } from './paper.js';
 import { cellsOf } from './paper-grid.js';
@@ -20,7 +20,11 @@ function measured({ runs }: RowResult, of: (run: RowResult['runs'][number]) => n
   return values.length === 0 ? null : values.reduce((a, b) => a + b, 0) / values.length;
 }
 
-/** Seeds, epochs, seconds a step, peak memory, adapter size. */
+/** Threads of a row's runs, each number once. */
+export const threadsOf = (runs: readonly RunResult[]): string =>
+  [...new Set(runs.flatMap(({ threads }) => threads ?? []))].sort((a, b) => a - b).join(', ') || '-';
+
+/** Seeds, epochs, threads, seconds a step, peak memory, adapter size. */
 function costs(row: RowResult): string[] {
   const [seconds, peak, adapter] = [
     measured(row, (r) => r.secondsPerStep),
@@ -30,6 +34,7 @@ function costs(row: RowResult): string[] {
   return [
     String(row.runs.length),
     epochs(row),
+    threadsOf(row.runs),
     printed(seconds, seconds !== null && seconds < 0.1 ? 3 : 2),
     peak === null ? '-' : printed(peak / 1e9),
     adapter === null ? '-' : printed(adapter / 1e6),
@@ -48,7 +53,7 @@ const ours = (row: RowResult, all: Collected): string[] => {
   return [interval(open), interval(closed), interval(both)];
 };
 
-const costHead = ['seeds', 'epochs', 's/step', 'peak GB', 'adapter MB'];
+const costHead = ['seeds', 'epochs', 'threads', 's/step', 'peak GB', 'adapter MB'];
 
 /** Tables 1 to 4, 6 and 7. */
 export function paperTable(table: number, all: Collected): TableBlock | undefined {
@@ -71,7 +76,7 @@ export function paperTable(table: number, all: Collected): TableBlock | undefine
       { title: '', span: 4 + Number(ranks) },
       { title: 'this study', span: 3 },
       { title: 'paper (SLAKE)', span: 4 + Number(memory) },
-      { title: 'cost here', span: 5 },
+      { title: 'cost here', span: costHead.length },
     ],
     head: [
       ...['ViT', 'JTM', 'DEC', ...(ranks ? ['rank'] : []), '#params'],
@@ -114,7 +119,7 @@ export function stageTable(all: Collected): TableBlock | undefined {
       { title: 'this study', span: 3 },
       { title: 'paper, VQA-RAD', span: 3 },
       { title: 'paper, SLAKE', span: 3 },
-      { title: 'cost here', span: 5 },
+      { title: 'cost here', span: costHead.length },
     ],
     head: [
       'tuning',
@@ -152,7 +157,7 @@ export function otherRows(all: Collected): TableBlock | undefined {
     groups: [
       { title: '', span: Math.max(1, keys.length) + 1 },
       { title: 'this study', span: 3 },
-      { title: 'cost', span: 5 },
+      { title: 'cost', span: costHead.length },
     ],
     head: [...(keys.length > 0 ? keys : ['row']), '#params', 'opened', 'closed', 'global', ...costHead],
     rows: rows.map((result) => {

@@ -42,6 +42,7 @@ const runRecords = ({ rows, yesNo }: Collected) =>
         trainablePercent: run.parameters.percent,
         epochs: run.epochs,
         toTheEnd: run.toTheEnd,
+        threads: run.threads,
         secondsPerStep: run.secondsPerStep,
         seconds: run.seconds,
         peakBytes: run.peakBytes,
@@ -130,7 +131,8 @@ export interface ReportFiles {
 /** Everything that is said of a study. */
 function gather(out: string): StudyFacts {
   const settings = readSettings(out);
-  const context = { out, split: settings.split };
+  const { split, limit } = settings;
+  const context = { out, split, limit };
   const runs = runsOf(settings);
   const all = collect(context, runs);
   return {
@@ -139,7 +141,7 @@ function gather(out: string): StudyFacts {
     missing: runs.filter((run) => !isFinished(context, run)),
     all,
     summary: summarise(all),
-    findings: findings(all.rows),
+    findings: findings(all.rows, settings.rows),
     figures: figuresFor(all),
   };
 }

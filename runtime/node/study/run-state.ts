@@ -17,14 +17,14 @@ import { instructCommand, isInstructed } from './instruction.js';
 import { BASE, type StudyRun } from './row.js';
 
 /** What is known of a study without its options. */
-export type StudyPlace = Pick<StudyContext, 'out' | 'split'>;
+export type StudyPlace = Pick<StudyContext, 'out' | 'split'> & Partial<Pick<StudyContext, 'limit'>>;
 
 /** The file with the scores of the split's test questions, if there is one. */
-export function scoresFile({ split, ...context }: StudyPlace, run: StudyRun): string | undefined {
+export function scoresFile({ split, limit, ...context }: StudyPlace, run: StudyRun): string | undefined {
   const folder = join(runFolder(context, run), 'eval');
   const checkpoint = run.row.trained ? 'auto' : BASE;
   // the name of a data set of one's own stands before it
-  const end = `${evaluationName({ split, on: 'test', checkpoint, mode: 'generate' })}.json`;
+  const end = `${evaluationName({ split, on: 'test', limit: limit ?? undefined, checkpoint, mode: 'generate' })}.json`;
   const file = existsSync(folder) ? readdirSync(folder).find((name) => name.endsWith(end)) : undefined;
   return file && join(folder, file);
 }

@@ -1,7 +1,7 @@
 /** @file What the numbers support, in words that follow from them by rule. */
 import type { Collected, RowResult } from './collect.js';
 import { interval, percent, signed } from './report-tables.js';
-import { BASE } from './row.js';
+import { BASE, type StudyRun } from './row.js';
 import { type Comparison, compareRows, isTie, type RowScores, scoresOf } from './scores.js';
 
 export interface Summary {
@@ -90,16 +90,57 @@ export function sentences(all: Collected, { best, toBest, toBase }: Summary): st
   return says;
 }
 
+/** How far the spread between seeds is known. */
+function seedsText(all: Collected): string {
+  const trained = all.rows.filter(({ row }) => row.trained);
+  const counts = (trained.length > 0 ? trained : all.rows).map(({ runs }) => runs.length);
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  if (most === 1) return 'One seed: how far another one would move the scores is not in the intervals.';
+  const few = 'the spread between seeds is estimated from few runs, which the intervals allow for';
+  return least === most
+    ? `${most} seeds: ${few}.`
+    : `${least} to ${most} seeds a row: ${few}; rows are compared on the seeds that both have.`;
+}
+
+const many = (n: number, one: string, more: string): string => `${n} ${n === 1 ? one : more}`;
+
+/** What runs that are not finished leave open. */
+function missingText(all: Collected, missing: readonly StudyRun[]): string[] {
+  const ids = [...new Set(missing.map(({ row }) => row.id))];
+  const unseen = ids.filter((id) => !all.rows.some(({ row }) => row.id === id)).length;
+  if (missing.length === 0) return [];
+  const rows = unseen > 0 ? `${many(unseen, 'row is', 'rows are')} in no table yet and may be the best` : '';
+  const seeds =
+    ids.length > unseen
+      ? `${many(ids.length - unseen, 'row has', 'rows have')} fewer seeds than planned`
+      : '';
+  return [
+    `${many(missing.length, 'run is', 'runs are')} not finished: ${[rows, seeds].filter(Boolean).join('; ')}.`,
+  ];
+}
+
 /** Sentences under "What they do not say". */
-export function limits(all: Collected, { toBest, toBase }: Summary): string[] {
-  const seeds = Math.max(...all.rows.map(({ runs }) => runs.length));
+export function limits(
+  all: Collected,
+  { best, toBest, toBase }: Summary,
+  missing: readonly StudyRun[] = [],
+): string[] {
+  const compared = [best.row.id, ...toBest.map(({ b }) => b)];
+  const apart = all.rows.filter(({ row }) => row.trained && !compared.includes(row.id));
   const short = all.rows.filter(({ runs }) => runs.some((r) => !r.toTheEnd)).map(({ row }) => row.id);
   const tests = toBest.length + toBase.length;
   return [
     `${tests} comparisons at 95% each: about ${Math.max(1, Math.round(tests / 20))} would differ by chance alone if nothing differed. The best of many rows is partly best by luck.`,
-    seeds === 1
-      ? 'One seed: how far another one would move the scores is not in the intervals.'
-      : `${seeds} seeds: the spread between seeds is estimated from few runs, which the intervals allow for.`,
+    seedsText(all),
+    ...missingText(all, missing),
+    ...(apart.length > 0
+      ? [
+          `Not compared with the best row, as they have no seed in common with it: ${named(
+            apart.map(({ row }) => row.id),
+            all,
+          )}.`,
+        ]
+      : []),
     ...(short.length > 0 ? [`Not trained to the end, and in no finding: ${named(short, all)}.`] : []),
     'Learning rates were set by group, not tuned row by row: a row may do better with its own.',
     'One data set, questions in English, answers compared by exact match: nothing is said about use for patients.',

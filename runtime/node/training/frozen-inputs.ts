@@ -1,17 +1,20 @@
 /** @file Chooses the frozen cut of a run and feeds batches from it. */
 import { createHash } from 'node:crypto';
+import { imageTokens } from '../../../graph-builder/models/config.js';
 import { type CutLevel, cutLevels, type FeatureOwner } from '../../../graph-builder/models/cuts.js';
-import { cutRoles } from '../../../training-artifacts/graphs/cut-roles.js';
+import { cutRoles, EVALUATION_CUT } from '../../../training-artifacts/graphs/cut-roles.js';
 import type { GraphRole, Manifest } from '../../../training-artifacts/graphs/manifest.js';
 import { distinctImages, imageSelection, pixelFeed, type Sample, textFeeds } from '../../core/batch.js';
 import { type FeatureItem, FrozenFeatures } from '../../core/features.js';
-import type { Feeds } from '../../core/session.js';
+import { type Feeds, float32, floats, type Tensor } from '../../core/session.js';
 import { FileFeatureStore } from '../features/file-store.js';
 import type { ImageStore } from '../images.js';
 import { openGraph } from '../inference.js';
 import { augmentationOf, type TrainOptions } from './options.js';
 
 const GB = 1e9;
+/** The arrays of validation batches: those of training are in use. */
+const VALIDATION = -1;
 
 /** Numbers of all features of some samples, by level. */
 function cutBytes({ cuts }: Manifest, level: CutLevel, samples: readonly Sample[]): number {
@@ -70,15 +73,7 @@ export class FrozenInputs {
 
   /** All feeds of a batch but seeds and labels that come from the frozen modules. */
   async feeds(samples: readonly Sample[], tokens: number, slot = 0): Promise<Feeds> {
-    if (this.per !== 'question') {
-      const ids = this.imageRows(samples);
-      const keys = await this.images.hashesOf(ids);
-      const items = keys.map((key): FeatureItem => ({ key, tokens: 1 }));
-      const pixels = async (indices: readonly number[]) => ({
-        pixel_values: pixelFeed(await this.images.several(indices.map((i) => ids[i]!)), this.manifest.config),
-      });
-      return this.features.feeds(items, 1, pixels, slot);
-    }
+    if (this.per !== 'question') return this.imageFeeds(this.imageRows(samples), slot);
     const hashes = await this.images.hashesOf(samples.map((s) => s.imageId));
     const items = samples.map(
       (s, i): FeatureItem => ({ key: questionKey(hashes[i]!, s), tokens: s.questionIds.length }),
@@ -86,6 +81,26 @@ export class FrozenInputs {
     const questions = (indices: readonly number[]) => this.questionFeeds(indices.map((i) => samples[i]!));
     return this.features.feeds(items, tokens, questions, slot);
   }
+
+  private async imageFeeds(ids: readonly string[], slot: number): Promise<Feeds> {
+    const keys = await this.images.hashesOf(ids);
+    const items = keys.map((key): FeatureItem => ({ key, tokens: 1 }));
+    const pixels = async (indices: readonly number[]) => ({
+      pixel_values: pixelFeed(await this.images.several(indices.map((i) => ids[i]!)), this.manifest.config),
+    });
+    return this.features.feeds(items, 1, pixels, slot);
+  }
+
+  /** Level vit: what a validation batch feeds in place of its distinct images. */
+  validationFeeds = (samples: readonly Sample[]): Promise<Feeds> =>
+    this.imageFeeds(distinctImages(samples), VALIDATION);
+
+  /** Level vit: the image encoder's output, [images, tokens, hidden]. */
+  imageStates = async (ids: readonly string[]): Promise<Tensor> => {
+    const { config } = this.manifest;
+    const [states] = Object.values(await this.imageFeeds(ids, VALIDATION));
+    return float32(floats(states), [ids.length, imageTokens(config), config.hidden]);
+  };
 
   /** What the frozen part took so far, for the log. */
   get summary(): { items: number; seconds: number; diskBytes: number; folder: string } {
@@ -109,6 +124,21 @@ export class FrozenInputs {
       ),
     };
   }
+}
+
+/**
+ * The kept output of the image encoder for validation, where training keeps something of the image: also at level kv,
+ * whose features no serving graph takes. Undefined for a run that was built without the graph for it.
+ */
+export async function validationInputs(
+  run: string,
+  manifest: Manifest,
+  options: TrainOptions,
+  training: FrozenInputs,
+  images: ImageStore,
+): Promise<FrozenInputs | undefined> {
+  if (!manifest.graphs[EVALUATION_CUT] || !manifest.cuts.vit) return undefined;
+  return training.level === 'vit' ? training : FrozenInputs.open(run, manifest, 'vit', options, images);
 }
 
 export interface ChosenCut {

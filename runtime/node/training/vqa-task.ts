@@ -5,10 +5,10 @@ import { loadTokenizer } from '../../../datasets/load-tokenizer.js';
 import { isSameAnswer, isYesNo } from '../../../datasets/scoring/normalise-answer.js';
 import { UserError } from '../../../graph-builder/errors.js';
 import type { TrainedTensor } from '../../../training-artifacts/checkpoint/checkpoint.js';
+import { EVALUATION_CUT } from '../../../training-artifacts/graphs/cut-roles.js';
 import type { GraphRole, Manifest } from '../../../training-artifacts/graphs/manifest.js';
 import { Answerer, type InferenceSessions } from '../../core/answerer.js';
 import {
-  batchFeeds,
   distinctImages,
   labelCount,
   pixelFeed,
@@ -23,7 +23,7 @@ import { imagePaths, type LoadedData, loadData, type Tokenised, tokenise } from 
 import type { Change } from '../image-workers/prepare.js';
 import { ImageStore } from '../images.js';
 import { openGraph, openInference, servingFeeds } from '../inference.js';
-import { chooseCut, type FrozenInputs } from './frozen-inputs.js';
+import { chooseCut, type FrozenInputs, validationInputs } from './frozen-inputs.js';
 import { augmentationOf, type TrainOptions } from './options.js';
 import type { Scores, TaskBatch, TrainingTask } from './task.js';
 
@@ -43,6 +43,8 @@ export class VqaTask implements TrainingTask {
   private sessions: InferenceSessions | undefined;
   private evaluation: Session | undefined;
   private frozen: FrozenInputs | undefined;
+  /** what is kept of the image for validation */
+  private kept: FrozenInputs | undefined;
 
   /** @throws {UserError} when there is nothing to train on, or a resumed run finds other rows. */
   static async open(run: string, manifest: Manifest, options: TrainOptions): Promise<VqaTask> {
@@ -102,6 +104,8 @@ export class VqaTask implements TrainingTask {
       );
     const { inputs, note } = await chooseCut(run, manifest, options, samples, images);
     this.frozen = inputs;
+    if (inputs && validation.length > 0)
+      this.kept = await validationInputs(run, manifest, options, inputs, images);
     if (options.cut === 'auto') this.settled = { ...this.settled, cut: inputs?.level ?? 'none' };
     if (note) this.notes.push(note);
   }
@@ -177,7 +181,10 @@ export class VqaTask implements TrainingTask {
     const tokenizer = loadTokenizer();
     const answerer = new Answerer(this.sessions, this.manifest.config, servingFeeds(tensors, this.manifest));
     const { samples } = tokenise(questions, this.manifest, tokenizer);
-    const predictions = await predict(answerer, samples, (id) => this.images.pixelValues(id), { tokenizer });
+    const predictions = await predict(answerer, samples, (id) => this.images.pixelValues(id), {
+      tokenizer,
+      ...(this.kept && { imageStates: this.kept.imageStates }),
+    });
     const right = questions.map((q, i) => isSameAnswer(q.answer, predictions[i]!.answer));
     const share = (keep: (q: Question) => boolean) => {
       const kept = right.filter((_, i) => keep(questions[i]!));
@@ -197,20 +204,27 @@ export class VqaTask implements TrainingTask {
     samples: readonly Sample[],
     tensors: ReadonlyMap<string, TrainedTensor>,
   ): Promise<number> {
-    const { run, manifest, options } = this;
-    this.evaluation ??= await openGraph(run, manifest, 'evaluation', options.threads ?? undefined);
+    const { run, manifest, options, kept } = this;
+    const role = kept ? EVALUATION_CUT : 'evaluation';
+    this.evaluation ??= await openGraph(run, manifest, role, options.threads ?? undefined);
     const trained = Object.fromEntries([...tensors].map(([name, t]) => [name, float32(t.value, t.shape)]));
     let total = 0;
     for (let at = 0; at < samples.length; at += options.batchSize) {
       const part = samples.slice(at, at + options.batchSize);
-      const ids = distinctImages(part);
-      const pixels = await this.images.several(ids);
-      const feeds = batchFeeds(part, (id) => pixels[ids.indexOf(id)]!, manifest.config);
-      const { loss } = await this.evaluation.run({ ...trained, ...feeds }, ['loss']);
+      const feeds = { ...trained, ...sampleFeeds(part, manifest.config), ...(await this.imageFeeds(part)) };
+      const { loss } = await this.evaluation.run(feeds, ['loss']);
       total += floats(loss)[0]! * part.length; // the loss is averaged over the samples
     }
     return total / labelCount(samples);
   }
+
+  /** The images of a validation batch, or what is kept of them. */
+  private async imageFeeds(part: readonly Sample[]): Promise<Feeds> {
+    if (this.kept) return this.kept.validationFeeds(part);
+    const pixels = await this.images.several(distinctImages(part));
+    return { pixel_values: pixelFeed(pixels, this.manifest.config) };
+  }
+
   close(): Promise<void> {
     return this.images.close();
   }

@@ -138,6 +138,11 @@ describe.concurrent('options', () => {
     ['9 beams', ['ort-eval', ['--run', built, '--beams', '9']], /^9 beams/],
     ['limit 0', ['ort-eval', ['--run', built, '--limit', '0']], /--limit\n/],
     ['no thread', ['ort-eval', ['--run', built, '--threads', '0']], /--threads\n/],
+    [
+      'a required flag misspelt',
+      ['ort-answer', ['--image', 'x.png', '--queston', 'where?']],
+      /^Unknown argument: queston\n/,
+    ],
     ['no question', ['ort-answer', ['--image', 'x.png']], /^Missing required argument: question/],
     [
       'an empty question',

@@ -143,12 +143,16 @@ export const importCommand = subcommand(
       const { lossGraph } = await import('../../../../graph-builder/models/miss.js');
       const { countByModule } = await import('../../../../training-artifacts/weights/import-plan.js');
       const { importWeights } = await import('../../../../training-artifacts/weights/import-weights.js');
-      const { workBar } = await import('./bar.js');
+      const { progressBar } = await import('../progress-bar.js');
       const { source, preset, out, dtype, seed, strict, normalisation } = flags;
       const config = checkConfig({ ...presetConfig(preset), ...changedSizes(flags) });
       const { parameters } = lossGraph(config);
-      const bar = workBar('importing');
-      const progress = bar.add;
+      const bar = progressBar('importing', '{percentage}%');
+      let done = 0;
+      const progress = (step: number, total: number) => {
+        done += step;
+        bar.update(done, total);
+      };
       try {
         const settings = { preset, config, parameters, out, normalisation, dtype, seed, strict, progress };
         const plan = await importWeights(source, settings);

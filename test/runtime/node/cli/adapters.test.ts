@@ -124,7 +124,7 @@ describe('ort-weights export-adapter', () => {
       expect(comparison.difference).toMatchObject({ n: 12 });
       // the same figures from the predictions that both runs have on disk
       const predictions = (run: string) =>
-        readFileSync(join(folder, run, 'eval', 'official-test-auto.predictions.jsonl'), 'utf8')
+        readFileSync(join(folder, run, 'eval', 'official-test-first12-auto.predictions.jsonl'), 'utf8')
           .trimEnd()
           .split('\n')
           .map((line) => JSON.parse(line) as { prediction: string; correct: boolean });

@@ -1,5 +1,5 @@
 /** @file Calibration, comparison, rank mode, files of predictions and the report, as users start them. */
-import { copyFileSync, cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { mcnemar } from '../../../../datasets/scoring/compare.js';
@@ -15,7 +15,7 @@ import { copyOf, expectMessage, runProgram, temporaryFolder, tinyBuild, writeDee
 
 const folder = temporaryFolder();
 const run = join(folder, 'trained');
-const predictions = join(run, 'eval', 'official-test-auto.predictions.jsonl');
+const predictions = join(run, 'eval', 'official-test-first40-auto.predictions.jsonl');
 let evaluation: Evaluation & { report: string };
 
 async function ok<T>(bin: string, args: readonly string[]): Promise<T> {
@@ -64,8 +64,10 @@ test('the calibration is fitted on validation questions and used on the test', (
   expect(Object.keys(evaluation.confidence!)).toEqual(['probability', 'calibrated']);
 });
 
-test('another checkpoint has no calibration', async () => {
+test('another checkpoint has no calibration; the first questions take the place of no whole evaluation', async () => {
   const own = copyOf(run);
+  const whole = join(own, 'eval', 'official-test-base.json');
+  writeFileSync(whole, 'whole');
   const base = await ok<Evaluation>('ort-eval', [
     ...['--run', own, '--limit', '3', '--checkpoint', 'base', '--no-report'],
     ...['--metrics', 'calibration'],
@@ -73,11 +75,13 @@ test('another checkpoint has no calibration', async () => {
   expect(base.abstaining).toBeUndefined();
   expect(Object.keys(base.confidence!)).toEqual(['probability']);
   expect(base.f1).toBeUndefined();
-  expect(existsSync(join(own, 'eval', 'official-test-base.html'))).toBe(false);
+  expect(readFileSync(whole, 'utf8')).toBe('whole');
+  expect(base.predictions).toBe(join(own, 'eval', 'official-test-first3-base.predictions.jsonl'));
+  expect(existsSync(join(own, 'eval', 'official-test-first3-base.html'))).toBe(false);
 });
 
 test('the report needs no other file, names none, and has the errors with their images', () => {
-  expect(evaluation.report).toBe(join(run, 'eval', 'official-test-auto.html'));
+  expect(evaluation.report).toBe(join(run, 'eval', 'official-test-first40-auto.html'));
   const html = readFileSync(evaluation.report, 'utf8');
   expect(html).toContain(NOTICE);
   expect(html).toContain(evaluation.splitSha256);
@@ -96,7 +100,7 @@ test('two runs are compared on recorded predictions where they are of the same w
   expect(same.recorded).toEqual({ a: true, b: true });
   expect(same.kinds.overall).toMatchObject({ n: 40, paired: { difference: 0 }, mcnemar: { p: 1 } });
   // the other's first four answers become right, two of A's right ones wrong
-  const file = join(other, 'eval', 'official-test-auto.predictions.jsonl');
+  const file = join(other, 'eval', 'official-test-first40-auto.predictions.jsonl');
   const changed = linesOf(file).map((l, i) => ({
     ...l,
     prediction: i < 4 ? l.answer : i > 37 ? '?' : l.prediction,
@@ -115,6 +119,12 @@ test('two runs are compared on recorded predictions where they are of the same w
     .split('\n')
     .map((l) => JSON.parse(l));
   expect(flips.map((f) => f.qid)).toEqual(changed.filter((_, i) => a[i] !== b[i]).map((l) => l.qid));
+  // what was recorded of all questions has these, too
+  for (const extension of ['.json', '.predictions.jsonl']) {
+    const name = join(other, 'eval', 'official-test-first40-auto');
+    renameSync(`${name}${extension}`, `${name.replace('-first40', '')}${extension}`);
+  }
+  expect(await ok<ComparedRuns>('ort-eval', args(other))).toEqual(result);
   // what was recorded of other weights is not used
   const record = join(other, 'eval', 'official-test-auto.json');
   writeFileSync(record, readFileSync(record, 'utf8').replace(evaluation.fingerprint, 'x'));

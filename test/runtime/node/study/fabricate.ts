@@ -34,6 +34,8 @@ export interface Looks {
   readonly trainable?: number;
   readonly peakBytes?: number;
   readonly secondsPerStep?: number;
+  /** of a study with --limit */
+  readonly limit?: number;
 }
 
 const data = await loadData({ data: 'vqa-rad', split: 'official', frame: false });
@@ -73,15 +75,19 @@ function writeTraining(folder: string, looks: Looks): void {
       lossScale: 1,
     };
     const epoch = Math.floor(i / STEPS_PER_EPOCH);
-    log.append({ type: 'step', step: i + 1, epoch, ...numbers }, secondsPerStep);
+    const seconds = i === 5 ? 900 : secondsPerStep; // once the machine is asleep or busy
+    log.append({ type: 'step', step: i + 1, epoch, ...numbers }, seconds);
   }
   writeSummary(folder, { finished, early: false, peakBytes });
 }
 
 /** Writes the scores as ort-eval does. */
-export function writeAnswers(folder: string, trained: boolean, answer: Looks['answer']): void {
-  const rows = testQuestions.map((q, i) => ({ ...q, prediction: answer(q, i), probability: 0.5, beams: [] }));
-  const name = join(folder, 'eval', `official-test-${trained ? 'auto' : 'base'}`);
+export function writeAnswers(folder: string, trained: boolean, { answer, limit }: Looks): void {
+  const rows = testQuestions
+    .slice(0, limit)
+    .map((q, i) => ({ ...q, prediction: answer(q, i), probability: 0.5, beams: [] }));
+  const checkpoint = trained ? 'auto' : 'base';
+  const name = join(folder, 'eval', `official-test-${limit ? `first${limit}-` : ''}${checkpoint}`);
   writePredictions(`${name}.predictions.jsonl`, rows);
   writeJson(`${name}.json`, {
     splitSha256: data.splitHash,
@@ -99,7 +105,7 @@ export function writeRun(out: string, run: StudyRun, looks: Looks): string {
   const total = 10_485_308 + trainable;
   const parameters = { ...manifest.parameters, trainable, total, percent: (100 * trainable) / total };
   writeJson(join(folder, 'manifest.json'), { ...manifest, parameters });
-  writeAnswers(folder, run.row.trained, looks.answer);
+  writeAnswers(folder, run.row.trained, looks);
   if (!run.row.trained) return folder;
   for (const name of ['checkpoint', 'adapter'])
     cpSync(join(from, name), join(folder, name), { recursive: true });

@@ -1,6 +1,7 @@
 /** @file The program: a study that is interrupted, goes on, has a row that fails, and is alone in its folder. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { parseYamlGrid } from '../../../../runtime/node/study/yaml-grid.js';
@@ -87,6 +88,29 @@ describe.concurrent('a study', () => {
     expect(readFileSync(join(folder, told.report), 'utf8') === before).toBe(true);
   });
 
+  test('of two runs at a time saves both when it is interrupted', { timeout: 300_000 }, async () => {
+    const folder = grid(`method: [ia3, lora]\nrank: 2\nplacement: F/P/P\nepochs: 400\n${tiny}`);
+    const own = flags.flatMap((flag, i) =>
+      flags[i - 1] === '--threads' || flag === '--threads' ? [] : [flag],
+    );
+    const study = start('ort-study', [...own, '--jobs', '2'], folder);
+    const both = ['ia3-fpp-s0', 'lora-r2-fpp-s0'];
+    const run = (id: string) => join(folder, 'study', 'runs', id);
+    await until(() => both.every((id) => stepsOf(run(id)) > 5), PATIENCE);
+    study.child.kill('SIGINT');
+    const { code, stderr } = await study.ended;
+    expect(code, stderr).toBe(130);
+    expect(stderr).toContain('the runs save what they have');
+    expect(stderr).not.toContain('failed');
+    const share = Math.max(1, Math.floor(availableParallelism() / 2));
+    for (const id of both) {
+      expect(existsSync(join(run(id), 'checkpoint', 'last.safetensors')), id).toBe(true);
+      expect(readFileSync(join(folder, 'study', 'log', `${id}.log`), 'utf8')).toMatch(
+        new RegExp(`^\\$ ort-train .*--threads ${share}\\b`, 'm'),
+      );
+    }
+  });
+
   test('that is killed takes its training with it', { timeout: 300_000 }, async () => {
     const folder = grid(`method: ia3\nplacement: F/P/P\nepochs: 400\n${tiny}`);
     const study = start('ort-study', flags, folder);
@@ -124,7 +148,8 @@ test('what would end after the budget is cut, by the times of runs that are fini
   // LoRA is finished: seconds with a frozen image encoder, hours with a trained one
   for (const row of parseYamlGrid(source, 'grid.yaml', { preset: 'miss-tiny' })) {
     const secondsPerStep = row.placement === 'F/P/P' ? 1 : 3600;
-    if (row.variant !== 'ia3') writeRun(out, { row, seed: 0 }, { answer, epochs: 1, secondsPerStep });
+    if (row.variant !== 'ia3')
+      writeRun(out, { row, seed: 0 }, { answer, epochs: 1, secondsPerStep, limit: 40 });
   }
   const args = [...flags, '--budget', '10m'];
   const { code, stdout, stderr } = await runProgram('ort-study', args, folder);
@@ -146,6 +171,7 @@ test('input that means nothing is refused before anything is written', async () 
   await refused(['--budget', '0h'], /^'0h' is no time to work with\n/);
   await refused(['--tables', '9'], /^tables '9'\n/);
   await refused(['--seeds', '0'], /^0 is not a whole number from 1\n/);
+  await refused(['--jobs', '0'], /^0 is not a whole number from 1\n {2}where: --jobs\n/);
   await refused(['--collect'], /^no study lies here: it has no grid\.json\n/);
   await refused(['--list', '--collect'], /^--list prints commands/);
 });

@@ -92,12 +92,12 @@ test('means over seeds are those that are counted', () => {
   expect(records.find((r) => r.row === 'lora-r8-ttp' && r.questions === 'all')!.paper).toBe(79.3);
 });
 
-test('the tables have the paper’s figures beside ours, and say what they cost', () => {
+test('the tables have the paper’s figures beside ours, and say what they cost: a step by the median', () => {
   const table = report.markdown.split('### Table 1: LoRA')[1]!.split('###')[0]!;
   const [, , best] = table.split('\n').filter((line) => line.startsWith('| F') || line.startsWith('| T'));
   const line = table.split('\n').find((l) => l.startsWith('| T | T | LoRA | 8'))!;
   expect(best).toBeUndefined();
-  for (const cell of ['61.919%', '78.66', '80.56', '79.30', '28.11', '0.25', '1.50', '1.00'])
+  for (const cell of ['61.919%', '78.66', '80.56', '79.30', '28.11', '1', '0.25', '1.50', '1.00'])
     expect(
       line.split(' | ').map((c) => c.replace(' |', '')),
       cell,
@@ -161,6 +161,29 @@ test('CSV files are read back by another parser, with an answer for every run an
   expect(read('losses').data.filter(({ run }) => run === 'full-s0')).toHaveLength(12);
 });
 
+test('what is not finished is said to be open, and seeds that rows do not share', async () => {
+  const own = fabricate(rows('base', 'lora-r8-ttp', 'lora-r8-fpp', 'ia3-ttp', 'full'), [0, 1], (run) => {
+    const seeds = { 'lora-r8-ttp': [0, 1], 'lora-r8-fpp': [0], 'ia3-ttp': [], full: [0] }[run.row.id] ?? [0];
+    return seeds.includes(run.seed) ? looks(run) : undefined;
+  });
+  await writeStudyReport({ out: own });
+  const text = readFileSync(join(own, 'report.md'), 'utf8');
+  expect(text).toContain(
+    '4 runs are not finished: 1 row is in no table yet and may be the best; 2 rows have fewer seeds than planned.',
+  );
+  expect(text).toContain('1 to 2 seeds a row: the spread');
+  expect(text).not.toContain('have no seed in common');
+  // of another seed than the best row: no difference of theirs is a paired one
+  const best = rows('lora-r8-ttp', 'lora-r8-fpp');
+  const apart = fabricate(best, [0, 1], (run) =>
+    run.seed === best.findIndex(({ id }) => id === run.row.id) ? looks(run) : undefined,
+  );
+  await writeStudyReport({ out: apart });
+  const said = readFileSync(join(apart, 'report.md'), 'utf8');
+  expect(said).toContain('no seed in common with it: `lora-r8 F/P/P`.');
+  for (const page of [text, said]) expect(page.match(/.{30}(undefined|NaN|\[object)/g)).toBeNull();
+});
+
 describe('findings', () => {
   const judge = (change: Partial<typeof shares>, epochs = 12) => {
     const all = { ...shares, ...change } as typeof shares;
@@ -203,6 +226,26 @@ describe('findings', () => {
       [48, 48],
       [2, 2],
     ]);
+  });
+
+  test('in a grid of which Tables 1 to 4 are finished, say which rows are missing', () => {
+    const one = collect({ out, split: 'official' }, runsOf(readSettings(out))).rows[1]!;
+    const finished = (keep: (row: Row) => boolean) =>
+      grid.filter(keep).map((row) => ({ row, runs: one.runs.map((run) => ({ ...run, row })) }));
+    const half = finished(({ tables }) => tables.every((t) => t <= 4));
+    const reasons = (planned?: readonly Row[]) => findings(half, planned).map(({ reason }) => reason);
+    const whole = reasons(grid);
+    expect(whole[frozen]).toMatch(/^\+0\.0 points \[.*\], 8 against 8 rows$/);
+    expect(whole[instruct]).toMatch(/^rows missing: full, full-instruct, [^,]*, [^,]* and 21 more$/);
+    expect(whole[second]).toBe('rows missing: full-then-instruct, full');
+    const asked = reasons(half.map(({ row }) => row));
+    for (const n of [instruct, second])
+      expect(asked[n]).toBe('rows missing: this study was not asked for those it needs');
+    // one pair is missing
+    const some = half.filter(({ row }) => row.id !== 'ia3-fpp');
+    const { reason, verdict } = findings(some, grid)[frozen]!;
+    expect(verdict).toBe('cannot decide');
+    expect(reason).toMatch(/^so far \+0\.0 points .*, 7 against 7 rows; rows missing: ia3-fpp$/);
   });
 
   test('open where nothing differs, rows are missing, or none was trained for ten epochs', () => {

@@ -1,11 +1,19 @@
 /** @file Training with the frozen cut: the losses of training without, from a cold, a warm and a damaged cache. */
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Answerer } from '../../../../runtime/core/answerer.js';
+import { floats } from '../../../../runtime/core/session.js';
+import { imagePaths, type LoadedData, loadData } from '../../../../runtime/node/data.js';
+import { ImageStore } from '../../../../runtime/node/images.js';
+import { openInference } from '../../../../runtime/node/inference.js';
 import type { TrainingEvent } from '../../../../runtime/node/training/events.js';
+import { FrozenInputs } from '../../../../runtime/node/training/frozen-inputs.js';
 import { runTraining } from '../../../../runtime/node/training/job.js';
 import type { TrainOptions } from '../../../../runtime/node/training/options.js';
+import { writeJson } from '../../../../training-artifacts/files.js';
 import { emitVariant } from '../../../../training-artifacts/graphs/emit.js';
+import { readManifest } from '../../../../training-artifacts/graphs/manifest.js';
 import { copyOf, temporaryFolder, tinySizes, tinyTraining } from '../runs.js';
 
 const cache = temporaryFolder();
@@ -30,6 +38,7 @@ async function train(run: string, options: Partial<TrainOptions>) {
   const start = events.find((e) => e.type === 'start')!;
   return {
     losses: events.filter((e) => e.type === 'step').map((e) => e.loss),
+    evaluations: events.filter((e) => e.type === 'evaluation'),
     notes: start.notes.join('\n'),
   };
 }
@@ -85,6 +94,61 @@ describe.each([
     losses.forEach((loss, i) => {
       expect(Math.abs(loss - plain[i]!) / plain[i]!).toBeLessThan(1e-5);
     });
+  });
+});
+
+describe('validation', () => {
+  const run = built('lora-r2', 'F/P/P');
+  const options = { ...tinyTraining, epochs: 1, evalEvery: 1 };
+  type Trained = Awaited<ReturnType<typeof train>>;
+  const expectSame = (found: Trained['evaluations'], plain: Trained['evaluations']) => {
+    expect(found).toHaveLength(2);
+    found.forEach(({ loss, accuracy, yesNo, notYesNo }, i) => {
+      const whole = plain[i]!;
+      expect([accuracy, yesNo, notYesNo]).toEqual([whole.accuracy, whole.yesNo, whole.notYesNo]);
+      expect(Math.abs(loss! - whole.loss!) / whole.loss!).toBeLessThan(1e-5);
+    });
+  };
+  let data: LoadedData;
+  let plain: Trained;
+  beforeAll(async () => {
+    data = await loadData({ data: 'vqa-rad', split: 'official', frame: false });
+    plain = await train(run, { ...options, cut: 'none' });
+  });
+
+  test.each(['vit', 'kv'] as const)('has the numbers of whole images at --cut %s', async (cut) => {
+    rmSync(join(cache, 'features'), { recursive: true, force: true });
+    const { evaluations, notes } = await train(run, { ...options, cut });
+    expectSame(evaluations, plain.evaluations);
+    if (cut === 'kv') return; // what is trained on lies in another group
+    const asked = [...data.train.slice(0, options.limit!), ...data.validation].map((q) => q.imageId);
+    expect(readdirSync(/read from (\S+)/.exec(notes)![1]!)).toHaveLength(new Set(asked).size);
+  });
+
+  test('of a run that was built without the graph for it encodes whole images', async () => {
+    const old = copyOf(run);
+    const { graphs, ...manifest } = readManifest(old);
+    const { evaluationVit, ...others } = graphs;
+    expect(evaluationVit!.file).toBe('eval_cut_model.onnx');
+    writeJson(join(old, 'manifest.json'), { ...manifest, graphs: others });
+    expectSame((await train(old, { ...options, cut: 'vit' })).evaluations, plain.evaluations);
+  });
+
+  test('answers with the image encoder’s own states', async () => {
+    const manifest = readManifest(run);
+    const { config, image } = manifest;
+    const ids = [...new Set(data.validation.map((q) => q.imageId))].slice(0, 5);
+    const images = new ImageStore(config.imageSize, image.normalisation);
+    await images.load(imagePaths(data.dataset, data.validation));
+    const inputs = await FrozenInputs.open(run, manifest, 'vit', options, images);
+    const kept = await inputs.imageStates(ids);
+    const answerer = new Answerer(await openInference(run, manifest, 1), config, {});
+    const own = await answerer.encodeImages(await Promise.all(ids.map((id) => images.pixelValues(id))));
+    expect(kept.dims).toEqual(own.dims);
+    const [a, b] = [floats(kept), floats(own)];
+    expect(Math.max(...a.map((v, i) => Math.abs(v - b[i]!)))).toBeLessThan(1e-5);
+    expect(Math.max(...b)).toBeGreaterThan(0.1);
+    await images.close();
   });
 });
 
