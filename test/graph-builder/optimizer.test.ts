@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest';
 import { verify } from '../../graph-builder/ir/graph.js';
 import { adamWGraph, copyGraph, gradientSumGraph } from '../../graph-builder/models/optimizer.js';
-import { adamWDefaults, adamWStep, sumOfSquares } from '../../runtime/core/adamw.js';
+import { adamWDefaults, adamWStep } from '../../runtime/core/adamw.js';
+import { sumOfSquares } from '../../runtime/core/kernels/passes.js';
 import { type Feeds, float32, floats } from '../../runtime/core/session.js';
 import { maxDifference } from '../support/golden.js';
 import { seededNormal, withSession } from '../support/one-op.js';

@@ -1,6 +1,7 @@
 /** @file AdamW against its formula in float64. No ONNX Runtime here: it would flush denormals by itself. */
 import { expect, test } from 'vitest';
-import { adamWDefaults, adamWStep, sumOfSquares } from '../../../runtime/core/adamw.js';
+import { adamWDefaults, adamWStep } from '../../../runtime/core/adamw.js';
+import { sumOfSquares } from '../../../runtime/core/kernels/passes.js';
 import { seededNormal } from '../../support/one-op.js';
 
 const tensorOf = (value: Float32Array) => ({
