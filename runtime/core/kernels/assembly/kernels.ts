@@ -5,7 +5,7 @@
  * results do not depend on how a tensor is cut into chunks. Addresses are bytes in the imported memory.
  */
 
-/** Moments are computed at 2^32 times their size: nothing on the way to them is a denormal number. */
+/** Numbers are computed at 2^32 times their size: what counts on the way to them is never denormal. */
 const UP: f32 = 4294967296.0;
 const DOWN: f32 = 1.0 / 4294967296.0;
 /** 2^-126, the smallest normal number */
@@ -65,18 +65,20 @@ function step(
   epsilon: f32,
 ): void {
   const d = f32x4.splat(decay);
-  const r = f32x4.splat(rate * UP); // numerator and denominator: the quotient is the same
+  const r = f32x4.splat(rate * UP * UP); // one of them also stands in the divisor
   const u = f32x4.splat(unbias * UP);
   const e = f32x4.splat(epsilon * UP);
   const signless = i32x4.splat(0x7fffffff);
-  const tiny = f32x4.splat(TINY);
+  const limit = f32x4.splat(TINY * UP);
+  const up = f32x4.splat(UP);
+  const down = f32x4.splat(DOWN);
   const end: usize = 4 * count;
   for (let i: usize = 0; i < end; i += 16) {
     const divisor = f32x4.add(f32x4.mul(f32x4.sqrt(v128.load(expAvgSq + i)), u), e);
     const change = f32x4.div(f32x4.mul(r, v128.load(expAvg + i)), divisor);
-    const p = v128.load(value + i);
+    const p = f32x4.mul(v128.load(value + i), up);
     const next = f32x4.sub(p, f32x4.add(f32x4.mul(p, d), change));
-    v128.store(value + i, flush(next, signless, tiny));
+    v128.store(value + i, f32x4.mul(flush(next, signless, limit), down));
   }
 }
 
