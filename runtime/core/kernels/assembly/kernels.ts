@@ -65,9 +65,9 @@ function step(
   epsilon: f32,
 ): void {
   const d = f32x4.splat(decay);
-  const r = f32x4.splat(rate * UP * UP); // one of them also stands in the divisor
-  const u = f32x4.splat(unbias * UP);
-  const e = f32x4.splat(epsilon * UP);
+  const r = f32x4.splat(rate * UP);
+  const u = f32x4.splat(unbias);
+  const e = f32x4.splat(epsilon);
   const signless = i32x4.splat(0x7fffffff);
   const limit = f32x4.splat(TINY * UP);
   const up = f32x4.splat(UP);
