@@ -1,5 +1,8 @@
-/** @file AdamW with decoupled weight decay, as a loop over typed arrays. */
+/** @file AdamW with decoupled weight decay. */
 import { adamWConstants } from '../../graph-builder/models/optimizer.js';
+import type { AdamWConstants, KernelMemory } from './kernels/memory.js';
+import { inChunks, sharedMemory } from './kernels/passes.js';
+import { homeOf } from './kernels/resident.js';
 
 export interface AdamWOptions {
   readonly beta1: number;
@@ -18,47 +21,75 @@ export interface OptimizedTensor {
   readonly expAvgSq: Float32Array;
 }
 
-/** Moments below float32's normal range are stored as 0: denormal ones slow the loop where none are flushed. */
-const TINY = 2 ** -126;
-
 /**
  * One AdamW update in place.
  *
  *   m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², p ← p·(1 − lr·decay) − lr·m̂/(√v̂ + ε)
  *
  * `gradientScale` multiplies the gradient first: it undoes the loss scale and clips. `step` counts from 1.
+ * In float32, as PyTorch computes; the same bits wherever the arrays lie and whether or not the thread flushes denormal
+ * numbers: below 2^-126 values and moments are 0. Gradients beyond 8e15 overflow the second moment.
  * Source: Loshchilov and Hutter 2019 (arXiv:1711.05101), algorithm 2; PyTorch's AdamW.
  */
 export function adamWStep(
-  { value, expAvg, expAvgSq }: OptimizedTensor,
+  tensor: OptimizedTensor,
   gradient: Float32Array,
   { lr, step, gradientScale }: { lr: number; step: number; gradientScale: number },
   { beta1, beta2, epsilon, weightDecay }: AdamWOptions,
 ): void {
-  const keep = 1 - lr * weightDecay;
   const rate = lr / (1 - beta1 ** step);
   const unbias = 1 / Math.sqrt(1 - beta2 ** step);
-  for (let i = 0; i < value.length; i++) {
-    const g = gradient[i]! * gradientScale;
-    const m = beta1 * expAvg[i]! + (1 - beta1) * g;
-    const v = beta2 * expAvgSq[i]! + (1 - beta2) * g * g;
-    expAvg[i] = m < TINY && m > -TINY ? 0 : m;
-    expAvgSq[i] = v < TINY ? 0 : v;
-    value[i] = value[i]! * keep - (rate * m) / (Math.sqrt(v) * unbias + epsilon);
-  }
+  const constants: AdamWConstants = [
+    gradientScale,
+    beta1,
+    1 - beta1,
+    beta2,
+    1 - beta2,
+    lr * weightDecay,
+    rate,
+    unbias,
+    epsilon,
+  ];
+  const home = homeOf(tensor);
+  const done = home ? updateInPlace(home, tensor, gradient, constants) : 0;
+  updateInChunks(home ?? sharedMemory(), tensor, gradient, constants, done);
 }
 
-/** Sum of squares in float64. */
-export function sumOfSquares(values: Float32Array): number {
-  // four sums at once: the additions do not wait for each other
-  let [a, b, c, d] = [0, 0, 0, 0];
-  const whole = values.length - (values.length % 4);
-  for (let i = 0; i < whole; i += 4) {
-    a += values[i]! * values[i]!;
-    b += values[i + 1]! * values[i + 1]!;
-    c += values[i + 2]! * values[i + 2]!;
-    d += values[i + 3]! * values[i + 3]!;
-  }
-  for (let i = whole; i < values.length; i++) a += values[i]! * values[i]!;
-  return a + b + c + d;
+/** @returns how many numbers it updated, all but the last ones that fill no vector */
+function updateInPlace(
+  { run, chunks }: KernelMemory,
+  { value, expAvg, expAvgSq }: OptimizedTensor,
+  gradient: Float32Array,
+  constants: AdamWConstants,
+): number {
+  const [{ at, floats }] = chunks;
+  const whole = gradient.length - (gradient.length % 4);
+  inChunks(whole, (start, end) => {
+    floats.set(gradient.subarray(start, end));
+    const [p, m, v] = [value, expAvg, expAvgSq].map((array) => array.byteOffset + 4 * start);
+    run.adamW(end - start, at, p!, m!, v!, ...constants);
+  });
+  return whole;
+}
+
+function updateInChunks(
+  { run, chunks }: KernelMemory,
+  { value, expAvg, expAvgSq }: OptimizedTensor,
+  gradient: Float32Array,
+  constants: AdamWConstants,
+  from: number,
+): void {
+  const [g, p, m, v] = chunks;
+  const held = [
+    [value, p],
+    [expAvg, m],
+    [expAvgSq, v],
+  ] as const;
+  const update = (start: number, end: number): void => {
+    g.floats.set(gradient.subarray(start, end));
+    for (const [array, { floats }] of held) floats.set(array.subarray(start, end));
+    run.adamW(end - start, g.at, p.at, m.at, v.at, ...constants);
+    for (const [array, { floats }] of held) array.set(floats.subarray(0, end - start), start);
+  };
+  inChunks(gradient.length, update, from);
 }

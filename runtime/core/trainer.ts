@@ -1,5 +1,6 @@
 /** @file The training step: gradients from the graph, clipping, AdamW. Knows neither files nor platform. */
-import { type AdamWOptions, adamWStep, type OptimizedTensor, sumOfSquares } from './adamw.js';
+import { type AdamWOptions, adamWStep, type OptimizedTensor } from './adamw.js';
+import { addTo, sumOfSquares } from './kernels/passes.js';
 import { type Feeds, float32, floats, type Session, type Tensor } from './session.js';
 
 /** Trainable tensors by their reference names. */
@@ -103,5 +104,5 @@ export class Trainer {
 function accumulate(gradients: Map<string, Float32Array>, name: string, part: Float32Array): void {
   const sum = gradients.get(name);
   if (!sum) gradients.set(name, part);
-  else for (let i = 0; i < sum.length; i++) sum[i]! += part[i]!;
+  else addTo(sum, part);
 }

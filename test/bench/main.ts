@@ -9,11 +9,12 @@ import { runtimeVersion } from '../../runtime/node/ort.js';
 import { blockPair, profilePair } from './block-pair.js';
 import { dropoutCost } from './dropout.js';
 import type { BenchOptions } from './measure.js';
+import { optimizerSpeed } from './optimizer.js';
 import { formatSection, type Row, type Section } from './table.js';
 import { trainingStep } from './training-step.js';
 
 const HELP = `npm run bench -- [options]
-  --only NAMES   comma-separated parts: blocks, tiny, dropout, denormals, profile (default: all but the last)
+  --only NAMES   comma-separated parts: blocks, tiny, dropout, denormals, adamw, profile (default: all but the last)
   --repeats N    measurements of each thing, in turn (default: 7); the median is printed
   --threads N    threads inside an operator (default: the CPUs); 1 is steadier on a busy machine
   --json         print JSON
@@ -40,13 +41,14 @@ const parts: Record<string, (options: BenchOptions) => Promise<readonly Section[
   tiny: async (options) => [await trainingStep(options)],
   dropout: async (options) => [await dropoutCost(options)],
   denormals: async ({ repeats }) => [await denormals(repeats)],
+  adamw: async (options) => [await optimizerSpeed(options)],
   profile: async () => [await profilePair(2)],
 };
 
 function options() {
   const { values } = parseArgs({
     options: {
-      only: { type: 'string', default: 'blocks,tiny,dropout,denormals' },
+      only: { type: 'string', default: 'blocks,tiny,dropout,denormals,adamw' },
       repeats: { type: 'string', default: '7' },
       threads: { type: 'string', default: String(cpus().length) },
       json: { type: 'boolean', default: false },

@@ -1,8 +1,9 @@
-/** @file The optimizer as a graph against the typed-array loop, on the CPU. */
+/** @file The optimizer as a graph against the kernels, on the CPU. */
 import { expect, test } from 'vitest';
 import { verify } from '../../graph-builder/ir/graph.js';
 import { adamWGraph, copyGraph, gradientSumGraph } from '../../graph-builder/models/optimizer.js';
-import { adamWDefaults, adamWStep, sumOfSquares } from '../../runtime/core/adamw.js';
+import { adamWDefaults, adamWStep } from '../../runtime/core/adamw.js';
+import { sumOfSquares } from '../../runtime/core/kernels/passes.js';
 import { type Feeds, float32, floats } from '../../runtime/core/session.js';
 import { maxDifference } from '../support/golden.js';
 import { seededNormal, withSession } from '../support/one-op.js';
@@ -27,7 +28,7 @@ test.each([
   { clip: 0, name: 'without clipping' },
   { clip: 1, name: 'clipped' },
   { clip: 1e3, name: 'a norm below the limit' },
-])('20 updates equal the loop: $name', async ({ clip }) => {
+])('20 updates equal those of the kernels: $name', async ({ clip }) => {
   const random = seededNormal(11);
   const host = sizes.map((n) => ({
     value: random(n),

@@ -19,6 +19,7 @@ import {
 } from '../../../training-artifacts/graphs/manifest.js';
 import type { DeviceSession } from '../../core/device-session.js';
 import { DeviceTrainer, type StepTrainer } from '../../core/device-trainer.js';
+import { moveToKernels } from '../../core/kernels/resident.js';
 import { type TrainableTensor, Trainer, type TrainerOptions, type TrainerState } from '../../core/trainer.js';
 import { type DeviceOptions, openDeviceSession, openSession } from '../ort.js';
 import type { Device } from './device.js';
@@ -33,6 +34,7 @@ export interface TrainerJob {
   readonly threads?: number;
   /** false: weights stay mapped from their file; default: packed copies */
   readonly prepacking?: boolean;
+  /** the arrays of these may be replaced */
   readonly tensors: ReadonlyMap<string, TrainableTensor>;
   readonly options: TrainerOptions;
   readonly state: TrainerState;
@@ -128,5 +130,6 @@ export async function openTrainer(job: TrainerJob): Promise<OpenedTrainer> {
   if (device === 'webgpu')
     return openDeviceTrainer(job, (onDevice) => openDeviceSession(path, { ...open, onDevice }));
   const session = await openSession(path, open);
+  moveToKernels(tensors.values());
   return { trainer: new Trainer(session, tensors, options, state), release: () => session.release() };
 }

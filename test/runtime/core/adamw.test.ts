@@ -1,6 +1,9 @@
-/** @file AdamW against its formula in float64. No ONNX Runtime here: it would flush denormals by itself. */
-import { expect, test } from 'vitest';
-import { adamWDefaults, adamWStep, sumOfSquares } from '../../../runtime/core/adamw.js';
+/** @file AdamW against its formula in float64, wherever the arrays lie. No ONNX Runtime here: it would flush denormals. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { adamWDefaults, adamWStep } from '../../../runtime/core/adamw.js';
+import { CHUNK } from '../../../runtime/core/kernels/memory.js';
+import { moveToKernels } from '../../../runtime/core/kernels/resident.js';
 import { seededNormal } from '../../support/one-op.js';
 
 const tensorOf = (value: Float32Array) => ({
@@ -64,13 +67,83 @@ test('moments hold no denormal number, whatever the gradients', () => {
   expect(tensor.expAvg.some((m) => m !== 0)).toBe(true);
 });
 
-test('the sum of squares is a float64 sum, any length', () => {
-  for (const length of [0, 1, 3, 4, 5, 11]) {
-    const values = Float32Array.from({ length }, (_, i) => 1e8 * (i + 1));
-    const expected = Array.from(values).reduce((s, v) => s + v * v, 0);
-    expect(sumOfSquares(values)).toBeCloseTo(expected, -6);
-  }
-  const mixed = new Float32Array(1001).fill(1e-3);
-  mixed[0] = 1e4; // a float32 sum would lose all the others
-  expect(sumOfSquares(mixed) - 1e8).toBeCloseTo(1e-3, 6);
+describe('the same bits', () => {
+  const options = { ...adamWDefaults, weightDecay: 0.1 };
+  const rule = { lr: 1e-3, step: 3, gradientScale: 2 ** -3 };
+  /** Value, moments and gradient of one length; moments as after some updates. */
+  const draw = (length: number, seed: number) => {
+    const random = seededNormal(seed);
+    const [value, expAvg, gradient] = [random(length), random(length), random(length)];
+    return { value, expAvg, expAvgSq: random(length).map((x) => x * x), gradient };
+  };
+  const bits = ({ value, expAvg, expAvgSq }: ReturnType<typeof tensorOf>) =>
+    [value, expAvg, expAvgSq].map((a) => Buffer.from(a.slice().buffer).toString('base64'));
+  const updated = ({ gradient, ...tensor }: ReturnType<typeof draw>) => {
+    adamWStep(tensor, gradient, rule, options);
+    return bits(tensor);
+  };
+  const lengths = fc.oneof(
+    fc.integer({ min: 0, max: 9 }),
+    fc.integer({ min: CHUNK - 5, max: CHUNK + 5 }),
+    fc.integer({ min: 2 * CHUNK - 5, max: 2 * CHUNK + 5 }),
+  );
+
+  test('of a number whatever its place: each one alone equals all at once', () => {
+    fc.assert(
+      fc.property(lengths, fc.nat(), (length, seed) => {
+        const all = updated(draw(length, seed));
+        const { value, expAvg, expAvgSq, gradient } = draw(length, seed);
+        const cut = seed % (length + 1); // two views of the same arrays, at addresses of any remainder
+        for (const [from, to] of [
+          [cut, length],
+          [0, cut],
+        ]) {
+          const part = (a: Float32Array) => a.subarray(from, to);
+          const tensor = { value: part(value), expAvg: part(expAvg), expAvgSq: part(expAvgSq) };
+          adamWStep(tensor, part(gradient), rule, options);
+        }
+        expect(bits({ value, expAvg, expAvgSq })).toEqual(all);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test('in the memory of the kernels as elsewhere; neighbours there stay as they are', () => {
+    fc.assert(
+      fc.property(fc.array(lengths, { minLength: 1, maxLength: 5 }), fc.nat(), (several, seed) => {
+        const drawn = several.map((length, i) => draw(length, seed + i));
+        const tensors = drawn.map(({ value, expAvg, expAvgSq }) => ({ value, expAvg, expAvgSq }));
+        expect(moveToKernels(tensors, 64 * CHUNK)).toBe(several.length);
+        for (const [i, { gradient }] of drawn.entries()) {
+          adamWStep(tensors[i]!, gradient, rule, options);
+          for (const [j, tensor] of tensors.entries()) {
+            const expected = j <= i ? updated(draw(several[j]!, seed + j)) : bits(drawn[j]!);
+            expect(bits(tensor), `tensor ${j} after the update of ${i}`).toEqual(expected);
+          }
+        }
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test('when a moved tensor is updated in part', () => {
+    const whole = draw(23, 1);
+    const { gradient, ...all } = draw(23, 1);
+    adamWStep(all, gradient, rule, options);
+    const expected = [all.value, all.expAvg, all.expAvgSq];
+    const moved = { value: whole.value, expAvg: whole.expAvg, expAvgSq: whole.expAvgSq };
+    moveToKernels([moved]);
+    const part = (a: Float32Array) => a.subarray(3, 10);
+    adamWStep(
+      { value: part(moved.value), expAvg: part(moved.expAvg), expAvgSq: part(moved.expAvgSq) },
+      part(whole.gradient),
+      rule,
+      options,
+    );
+    const { value, expAvg, expAvgSq } = draw(23, 1);
+    const mixed = [value, expAvg, expAvgSq].map((before, k) =>
+      before.map((b, i) => (i >= 3 && i < 10 ? expected[k]![i]! : b)),
+    );
+    expect([moved.value, moved.expAvg, moved.expAvgSq]).toEqual(mixed);
+  });
 });
