@@ -1,6 +1,7 @@
 /** @file An epoch of VQA-RAD from the command line: `ort-train` against a plain PyTorch + PEFT loop. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { normalisations } from '../../../datasets/images/normalise.js';
 import { loadData, tokenise } from '../../../runtime/node/data.js';
 import type { StepEvent } from '../../../runtime/node/training/events.js';
 import { readLog } from '../../../runtime/node/training/log.js';
@@ -47,14 +48,19 @@ export interface Trained {
 export async function trainOurs(
   run: string,
   flags: readonly string[],
-  { folder, threads }: Settings,
+  { folder, threads, limit }: Settings,
 ): Promise<Trained> {
   const cache = join(folder, 'cache');
   rmSync(cache, { recursive: true, force: true });
   const args = ['--run', run, '--overwrite', '--eval-every', '0', '--schedule', 'constant', ...flags];
   const { startedAt, peakBytes } = await runProgram(
     process.execPath,
-    [ourBin('ort-train'), ...args, ...(threads ? ['--threads', String(threads)] : [])],
+    [
+      ourBin('ort-train'),
+      ...args,
+      ...(threads ? ['--threads', String(threads)] : []),
+      ...(limit ? ['--limit', String(limit)] : []),
+    ],
     { MILE_ORT_CACHE: cache },
   );
   const steps = readLog(run).filter(
@@ -91,12 +97,11 @@ export class PeerFiles {
     mkdirSync(folder, { recursive: true });
     await runProgram(settings.python, [script('peer_model.py'), JSON.stringify(sizes), weights, folder]);
     const { dataset, train } = await loadData(trainDefaults);
-    const samples = tokenise(train, built.manifest).samples.map(({ imageId, questionIds, answerIds }) => ({
-      image: dataset.imagePath(imageId),
-      question: questionIds,
-      answer: answerIds,
-    }));
-    writeFileSync(samplesFile, JSON.stringify(samples));
+    const { samples } = tokenise(train.slice(0, settings.limit), built.manifest);
+    const listed = samples.map(({ imageId, questionIds: question, answerIds: answer }) => {
+      return { image: dataset.imagePath(imageId), question, answer };
+    });
+    writeFileSync(samplesFile, JSON.stringify(listed));
     const checkpoint = join(folder, 'adapter.pt');
     return new PeerFiles(row, built, settings, { folder, samples: samplesFile, checkpoint });
   }
@@ -106,7 +111,7 @@ export class PeerFiles {
     const job = {
       ...{ sizes, variant, placement, dropout, ...this.paths },
       ...{ batch_size: batchSize, epochs, max_steps: maxSteps, lr: LR, setting, workers: WORKERS },
-      normalisation: this.built.manifest.image.normalisation,
+      normalisation: normalisations[this.built.manifest.image.normalisation],
       threads: this.settings.threads ?? null,
     };
     const args = [script('peer_train.py'), JSON.stringify(job)];

@@ -26,6 +26,7 @@ const HELP = `npm run bench:peers -- [options]
                   for a few steps on the row and takes the fastest
   --threads N     threads inside an operator, both programs (default: each program's own choice)
   --row-seconds N after which a row that has 3 rounds measures no more (default: 480)
+  --limit N       epochs of the first N training questions only, to try things out (default: all)
   --python FILE   interpreter that has torch, transformers, peft, safetensors, numpy and pillow; default: a virtual
                   environment in the user's cache, made at the first call
   --out FILE      also write the results as JSON; scaling rows write scaling.svg beside it
@@ -76,6 +77,7 @@ function readFlags() {
       setting: { type: 'string', default: 'auto' },
       threads: { type: 'string' },
       'row-seconds': { type: 'string', default: '480' },
+      limit: { type: 'string' },
       python: { type: 'string' },
       out: { type: 'string' },
       list: { type: 'boolean', default: false },
@@ -98,6 +100,7 @@ function readFlags() {
     setting,
     repeats: count(values.repeats, '--repeats'),
     rowSeconds: count(values['row-seconds'], '--row-seconds'),
+    limit: values.limit ? count(values.limit, '--limit') : undefined,
     threads: values.threads ? count(values.threads, '--threads') : undefined,
     rows: chooseRows(values.rows),
   };
@@ -131,7 +134,7 @@ async function measureAll(rows: readonly PeerRow[], settings: Settings, out: str
   const results: Result[] = [];
   const series: Series[] = [];
   const failed: string[] = [];
-  const { repeats, threads = null, setting } = settings;
+  const { repeats, threads = null, setting, limit = null } = settings;
   for (const row of rows) {
     const started = performance.now();
     try {
@@ -148,7 +151,7 @@ async function measureAll(rows: readonly PeerRow[], settings: Settings, out: str
       failed.push(row.name);
       console.error(`${row.name}: ${(error as Error).stack}`);
     }
-    if (out) writeJson(out, { machine, peer, repeats, threads, setting, results, series, failed });
+    if (out) writeJson(out, { machine, peer, repeats, threads, setting, limit, results, series, failed });
   }
   console.log(`\n${formatSection({ title: 'all rows', rows: results.map(tableRow) })}`);
   if (series.length > 0) console.log(`\n${formatSection({ title: 'scaling', rows: lineRows(series) })}`);
@@ -157,12 +160,12 @@ async function measureAll(rows: readonly PeerRow[], settings: Settings, out: str
 }
 
 async function main(): Promise<void> {
-  const { rows, help, list, out, python, repeats, threads, setting, rowSeconds } = readFlags();
+  const { rows, help, list, out, python, repeats, threads, setting, rowSeconds, limit } = readFlags();
   if (help) return console.log(HELP);
   if (list) return console.log(peerRows.map((row) => `${row.name}: ${row.what}`).join('\n'));
   const folder = mkdtempSync(join(tmpdir(), 'mile-ort-peers-'));
   try {
-    const common = { repeats, threads, setting, rowSeconds, folder };
+    const common = { repeats, threads, setting, rowSeconds, limit, folder };
     const failed = await measureAll(rows, { ...common, python: python ?? pythonWithPeers() }, out);
     if (failed.length > 0) process.exitCode = 1;
   } finally {

@@ -33,7 +33,7 @@ export interface Finished {
   readonly output: string;
 }
 
-/** Runs a program to its end. @throws {Error} when it fails. */
+/** Runs a program to its end; its messages are shown when it fails. @throws {Error} then. */
 export async function runProgram(
   command: string,
   args: readonly string[],
@@ -42,21 +42,24 @@ export async function runProgram(
   const startedAt = Date.now() / 1000;
   const started = performance.now();
   const child = spawn(command, args, {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...environment },
   });
   const ended = new Promise<number | null>((resolve, reject) => {
     child.on('error', reject);
     child.on('close', resolve);
   });
-  let output = '';
+  let [output, messages] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    messages += text;
   });
   const memory = watchTree(child.pid ?? process.pid);
   try {
     const code = await ended;
-    if (code !== 0) throw new Error(`${args[0]} ended with code ${code}: its message stands above`);
+    if (code !== 0) throw new Error(`${args[0]} ended with code ${code}: ${messages}`);
     return { startedAt, seconds: (performance.now() - started) / 1000, peakBytes: memory.stop(), output };
   } finally {
     memory.stop();

@@ -21,6 +21,8 @@ export interface Settings {
   readonly python: string;
   /** after which a row measures no more rounds */
   readonly rowSeconds: number;
+  /** training questions of an epoch; undefined: all */
+  readonly limit: number | undefined;
   /** for all temporary files */
   readonly folder: string;
 }
