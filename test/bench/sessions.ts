@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Graph, Parameter } from '../../graph-builder/ir/types.js';
 import { writeOnnx } from '../../graph-builder/onnx/write.js';
-import { type Feeds, float32, type Session } from '../../runtime/core/session.js';
+import { type Feeds, float32, type Session, type Tensor } from '../../runtime/core/session.js';
 import type { TrainableTensor } from '../../runtime/core/trainer.js';
 import { type OpenOptions, openSession } from '../../runtime/node/ort.js';
 import { initialValues } from '../../training-artifacts/weights/initialise.js';
@@ -51,6 +51,16 @@ export const trainableTensors = (graph: Graph): Map<string, TrainableTensor> =>
 
 export const weightFeeds = (graph: Graph): Feeds =>
   Object.fromEntries([...trainableTensors(graph)].map(([name, t]) => [name, float32(t.value, t.shape)]));
+
+/** Numbers between -0.5 and 0.5. */
+export const noise = (dims: readonly number[]): Tensor =>
+  float32(
+    Float32Array.from({ length: dims.reduce((p, n) => p * n, 1) }, () => Math.random() - 0.5),
+    dims,
+  );
+
+/** What the backward pass starts from, as an input of training graphs. */
+export const unscaled = { loss_scale: float32(Float32Array.of(1), []) };
 
 /** A session of onnxruntime-node; the files are gone when it is released. */
 export async function openGraph(graph: Graph, options: OpenOptions = {}): Promise<Session> {

@@ -40,12 +40,19 @@ def keep_cross_attention_mask(_module, args, kwargs):
     return args, kwargs | {"encoder_attention_mask": kwargs["attention_mask"]}
 
 
-def build_model() -> BlipForQuestionAnswering:
-    """HF's model, with one repair: transformers 5.23 loses the mask of every cross-attention.
+def repair_masks(model) -> None:
+    """transformers 5.23 loses the mask of every cross-attention.
 
     BlipTextAttention passes it on as `attention_mask`, BlipTextSelfAttention reads `encoder_attention_mask`:
     the decoder attends to the padding of the question. BLIP's own code masks it, and so do the golden files.
     """
+    for module in model.modules():
+        if isinstance(module, BlipTextSelfAttention):
+            module.register_forward_pre_hook(keep_cross_attention_mask, with_kwargs=True)
+
+
+def build_model(dtype=torch.float64) -> BlipForQuestionAnswering:
+    """HF's model with random weights, its masks repaired."""
     c = CONFIG
     body = {k: c[k] for k in ("hidden_size", "num_attention_heads", "intermediate_size", "num_hidden_layers")}
     text = body | {
@@ -65,10 +72,8 @@ def build_model() -> BlipForQuestionAnswering:
         "num_hidden_layers": c.get("num_vision_layers", c["num_hidden_layers"]),
         "num_attention_heads": c.get("num_vision_heads", c["num_attention_heads"]),
     }
-    model = BlipForQuestionAnswering(BlipConfig(text_config=text, vision_config=vision)).double().eval()
-    for module in model.modules():
-        if isinstance(module, BlipTextSelfAttention):
-            module.register_forward_pre_hook(keep_cross_attention_mask, with_kwargs=True)
+    model = BlipForQuestionAnswering(BlipConfig(text_config=text, vision_config=vision)).to(dtype).eval()
+    repair_masks(model)
     decoder, bert = model.text_decoder.cls.predictions, model.text_decoder.bert
     assert decoder.decoder.weight is bert.embeddings.word_embeddings.weight, "LM head is not tied"
     assert decoder.decoder.bias is decoder.bias, "LM bias is not tied"

@@ -1,4 +1,6 @@
 /** @file A batch of our graphs as Hugging Face's BLIP takes it. */
+import type { MissConfig } from '../../../graph-builder/models/config.js';
+import { batchFeeds, type Sample, seedFeeds } from '../../../runtime/core/batch.js';
 import { type Feeds, floats } from '../../../runtime/core/session.js';
 import {
   float32Tensor,
@@ -49,4 +51,26 @@ export function writePeerBatch(file: string, feeds: Feeds): void {
       ['labels', ints(feeds.answer_ids!.dims, labels)],
     ]),
   );
+}
+
+export interface SyntheticSize {
+  readonly batch: number;
+  /** word pieces of each question */
+  readonly tokens: number;
+}
+
+/** Questions of one length, each on an image of noise, with answers of one word. */
+export function syntheticBatch({ batch, tokens }: SyntheticSize, config: MissConfig): Feeds {
+  const samples = Array.from({ length: batch }, (_, b): Sample => {
+    const words = Array.from({ length: tokens - 2 }, (_, t) => 2000 + ((37 * t + 101 * b) % 20_000));
+    return {
+      qid: `q${b}`,
+      imageId: `i${b}`,
+      questionIds: [30523, ...words, 102],
+      answerIds: [30522, 3000 + b, 102],
+    };
+  });
+  const pixels = () => Float32Array.from({ length: 3 * config.imageSize ** 2 }, () => 2 * Math.random() - 1);
+  const feeds = batchFeeds(samples, pixels, config);
+  return { ...feeds, ...seedFeeds(samples, feeds, [0, 0]) };
 }

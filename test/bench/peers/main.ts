@@ -1,123 +1,72 @@
 #!/usr/bin/env node
 /** @file `npm run bench:peers`: this program beside PyTorch + Hugging Face PEFT, on the same work in one run. */
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { packageRoot } from '../../../datasets/package-root.js';
 import { UserError } from '../../../graph-builder/errors.js';
-import { emitVariant } from '../../../training-artifacts/graphs/emit.js';
-import { weightsPath } from '../../../training-artifacts/graphs/manifest.js';
-import { cacheFolder } from '../../../training-artifacts/weights/cache.js';
-import { median } from '../measure.js';
-import { formatSection, type Row } from '../table.js';
-import { ratioInterval } from './ratio.js';
+import { machineFacts } from '../../../runtime/node/devices/machine.js';
+import { writeJson } from '../../../training-artifacts/files.js';
+import { formatSection } from '../table.js';
+import { measureEpochs } from './epoch.js';
+import { openPeer, pythonWithPeers, type Settings, settingNames } from './programs.js';
+import { type Result, tableRow } from './result.js';
 import { type PeerRow, peerRows } from './rows.js';
-import { Worker } from './worker.js';
+import { lineRows, measureScaling, type Series } from './scaling.js';
+import { writeScalingPlot } from './scaling-plot.js';
+import { SettingChooser } from './setting.js';
+import { measureBuild, measureStart } from './start.js';
+import { measureSteps } from './steps.js';
 
 const HELP = `npm run bench:peers -- [options]
-  --rows NAMES    comma-separated names of rows; default: all. --list prints them
-  --repeats N     rounds, both programs in turn (default: 7); medians are printed
-  --setting S     eager, sdpa, compile, channels-last or bf16: how PyTorch runs (default: sdpa; try the others, the
-                  fastest at float32 is the peer)
+  --rows NAMES    comma-separated names of rows; a name that ends with * stands for all that begin so; default: all.
+                  --list prints them
+  --repeats N     rounds, both programs in turn (default: 7); medians are printed. Epochs and starts: at most 3
+  --setting S     how PyTorch runs: eager, sdpa, compile, channels-last or bf16; auto (default) tries all but the last
+                  for a few steps on the row and takes the fastest
   --threads N     threads inside an operator, both programs (default: each program's own choice)
-  --python FILE   interpreter that has torch, transformers, peft and safetensors; default: a virtual environment in the
-                  user's cache, made at the first call
-  --out FILE      also write the results as JSON
+  --row-seconds N after which a row that has 3 rounds measures no more (default: 480)
+  --limit N       epochs of the first N training questions only, to try things out (default: all)
+  --python FILE   interpreter that has torch, transformers, peft, safetensors, numpy and pillow; default: a virtual
+                  environment in the user's cache, made at the first call
+  --out FILE      also write the results as JSON; scaling rows write scaling.svg beside it
   --list          print the rows
-The ratio is peer's time / ours: above 1 this program is faster. The base-size rows need 16 GB of memory.`;
+The ratio is peer's time / ours: above 1 this program is faster. Both have the same weights, batch, dropout and
+threads, and flush denormals; GB is the peak of the process tree (sum of PSS) once opened, of commands from the start.
+The base-size rows need up to 16 GB of memory; folders for temporary files 8 GB.`;
 
-const PACKAGES = ['torch==2.13.0', 'transformers==5.24.0', 'peft==0.21.2', 'safetensors', 'numpy'];
-
-/** The interpreter of a virtual environment with the peers. */
-function pythonWithPeers(): string {
-  const folder = join(cacheFolder(), 'peers');
-  const python = join(folder, 'bin', 'python');
-  if (!existsSync(join(folder, 'complete'))) {
-    console.error(`making a virtual environment with ${PACKAGES.join(', ')} in ${folder}`);
-    execFileSync('python3', ['-m', 'venv', folder], { stdio: 'inherit' });
-    execFileSync(python, ['-m', 'pip', 'install', '--quiet', ...PACKAGES], { stdio: 'inherit' });
-    writeFileSync(join(folder, 'complete'), '');
-  }
-  return python;
+interface Found {
+  readonly results: readonly Result[];
+  readonly series?: Series;
 }
 
-interface Settings {
-  readonly repeats: number;
-  readonly threads: number | undefined;
-  readonly setting: string;
-  readonly python: string;
+async function measureRow(row: PeerRow, settings: Settings, chooser: SettingChooser): Promise<Found> {
+  switch (row.work) {
+    case 'epoch':
+      return { results: await measureEpochs(row, settings) };
+    case 'start':
+      return { results: [await measureStart(row, settings)] };
+    case 'build':
+      return { results: await measureBuild(row, settings) };
+    case 'scaling':
+      return measureScaling(row, settings, chooser);
+    default:
+      return { results: [await measureSteps(row, settings, chooser)] };
+  }
 }
 
-/** Both programs on one row's work, in turn. */
-async function measureRow(row: PeerRow, folder: string, settings: Settings): Promise<Row> {
-  const run = join(folder, 'run');
-  const { variant, placement, preset, options } = row;
-  const manifest = emitVariant(
-    { preset, weights: 'random', ...(variant === 'full' ? { variant } : { variant, placement }) },
-    run,
-    true,
-  );
-  const batchFile = join(folder, 'batch.safetensors');
-  const { repeats, threads } = settings;
-  const ours = new Worker(process.execPath, [new URL('./ours.js', import.meta.url).pathname]);
-  const script = join(packageRoot(), 'test', 'bench', 'peers', 'peer.py');
-  const peer = new Worker(settings.python, [script], { OMP_WAIT_POLICY: 'passive' });
-  const { work } = row;
-  const own = await ours.ask({
-    do: 'open',
-    run,
-    options: { ...options, threads: threads ?? null },
-    batchFile,
-    work,
+/** @throws {UserError} for a name that no row has. */
+function chooseRows(list: string | undefined): readonly PeerRow[] {
+  if (list === undefined) return peerRows;
+  const chosen = list.split(',').flatMap((text) => {
+    const name = text.trim();
+    const found = peerRows.filter((row) =>
+      name.endsWith('*') ? row.name.startsWith(name.slice(0, -1)) : row.name === name,
+    );
+    if (found.length > 0) return found;
+    throw new UserError(`there is no row '${name}'`, '--rows', 'see --list');
   });
-  const { config } = manifest;
-  const sizes = {
-    hidden_size: config.hidden,
-    num_attention_heads: config.textHeads,
-    intermediate_size: config.intermediate,
-    num_hidden_layers: config.textLayers,
-    num_vision_layers: config.visionLayers,
-    num_vision_heads: config.visionHeads,
-    image_size: config.imageSize,
-    patch_size: config.patchSize,
-    vocab_size: config.vocab,
-    max_position_embeddings: config.maxPositions,
-    sep_token_id: 102,
-    dec_token_id: 30522,
-    enc_token_id: 30523,
-  };
-  const weights = weightsPath(run, manifest);
-  const other = await peer.ask({
-    do: 'open',
-    ...{ sizes, variant, placement, weights, batch: batchFile, threads: threads ?? null, work },
-    ...{ setting: settings.setting, lr: 1e-5 },
-  });
-  const difference = Math.abs((own.loss as number) - (other.loss as number)) / (own.loss as number);
-  const times = { ours: [] as number[], peer: [] as number[] };
-  for (let round = -1; round < repeats; round++) {
-    for (const [name, worker] of [
-      ['ours', ours],
-      ['peer', peer],
-    ] as const) {
-      const { ms } = (await worker.ask({ do: 'run' })) as { ms: number };
-      if (round >= 0) times[name].push(ms); // the first round warms both up
-    }
-  }
-  const [ourBytes, peerBytes] = [ours.close(), peer.close()];
-  const { low, high } = ratioInterval(times.peer, times.ours);
-  return {
-    row: row.name,
-    'ours ms': median(times.ours),
-    'peer ms': median(times.peer),
-    'peer / ours': median(times.peer) / median(times.ours),
-    '95%': `${low.toFixed(2)}-${high.toFixed(2)}`,
-    'ours GB': ourBytes / 1e9,
-    'peer GB': peerBytes / 1e9,
-    'ours / peer GB': ourBytes / peerBytes,
-    'loss differs by': difference.toExponential(0),
-  };
+  return [...new Set(chosen)];
 }
 
 function readFlags() {
@@ -125,8 +74,10 @@ function readFlags() {
     options: {
       rows: { type: 'string' },
       repeats: { type: 'string', default: '7' },
-      setting: { type: 'string', default: 'sdpa' },
+      setting: { type: 'string', default: 'auto' },
       threads: { type: 'string' },
+      'row-seconds': { type: 'string', default: '480' },
+      limit: { type: 'string' },
       python: { type: 'string' },
       out: { type: 'string' },
       list: { type: 'boolean', default: false },
@@ -137,35 +88,89 @@ function readFlags() {
     if (/^[1-9]\d*$/.test(text)) return Number(text);
     throw new UserError(`'${text}' is not a count`, flag, 'give a whole number from 1');
   };
-  const names = values.rows?.split(',').map((name) => name.trim());
-  const unknown = names?.find((name) => !peerRows.some((row) => row.name === name));
-  if (unknown) throw new UserError(`there is no row '${unknown}'`, '--rows', 'see --list');
+  const setting = (['auto', ...settingNames] as const).find((name) => name === values.setting);
+  if (!setting)
+    throw new UserError(
+      `PyTorch has no setting '${values.setting}' here`,
+      '--setting',
+      `choose auto, ${settingNames.join(', ')}`,
+    );
   return {
     ...values,
+    setting,
     repeats: count(values.repeats, '--repeats'),
+    rowSeconds: count(values['row-seconds'], '--row-seconds'),
+    limit: values.limit ? count(values.limit, '--limit') : undefined,
     threads: values.threads ? count(values.threads, '--threads') : undefined,
-    rows: peerRows.filter((row) => !names || names.includes(row.name)),
+    rows: chooseRows(values.rows),
   };
 }
 
+/** @throws {UserError} when the peer does not start. */
+async function peerVersions(settings: Settings): Promise<Readonly<Record<string, unknown>>> {
+  const peer = openPeer(settings);
+  try {
+    return await peer.ask({ do: 'versions' });
+  } catch (error) {
+    throw new UserError(
+      'the peer does not start: its message stands above',
+      settings.python,
+      'give an interpreter with the packages that --help lists as --python, or leave it out',
+      { cause: error },
+    );
+  } finally {
+    await peer.close();
+  }
+}
+
+/** Measures the rows one by one; what is there is printed and written after each. */
+async function measureAll(rows: readonly PeerRow[], settings: Settings, out: string | undefined) {
+  const machine = machineFacts();
+  const { cpu, onnxruntime } = machine;
+  const peer = await peerVersions(settings);
+  const title = `${cpu.model}, ${cpu.cores} CPUs (${cpu.features.join(' ')}), onnxruntime ${onnxruntime}, Node ${machine.node}; peer: PyTorch ${peer.torch}, transformers ${peer.transformers}, PEFT ${peer.peft}`;
+  console.log(title);
+  const chooser = new SettingChooser(settings);
+  const results: Result[] = [];
+  const series: Series[] = [];
+  const failed: string[] = [];
+  const { repeats, threads = null, setting, limit = null } = settings;
+  for (const row of rows) {
+    const started = performance.now();
+    try {
+      const found = await measureRow(row, settings, chooser);
+      results.push(...found.results);
+      if (found.series) series.push(found.series);
+      const seconds = ((performance.now() - started) / 1000).toFixed(0);
+      console.log(
+        formatSection({ title: `\n${row.what} (${seconds} s)`, rows: found.results.map(tableRow) }),
+      );
+      for (const { tried = {} } of found.results.slice(0, 1))
+        if (Object.keys(tried).length > 0) console.log(`  seconds by setting: ${JSON.stringify(tried)}`);
+    } catch (error) {
+      failed.push(row.name);
+      console.error(`${row.name}: ${(error as Error).stack}`);
+    }
+    if (out) writeJson(out, { machine, peer, repeats, threads, setting, limit, results, series, failed });
+  }
+  console.log(`\n${formatSection({ title: 'all rows', rows: results.map(tableRow) })}`);
+  if (series.length > 0) console.log(`\n${formatSection({ title: 'scaling', rows: lineRows(series) })}`);
+  if (series.length > 0 && out) await writeScalingPlot(series, join(dirname(out), 'scaling.svg'));
+  return failed;
+}
+
 async function main(): Promise<void> {
-  const { rows, help, list, out, python, repeats, threads, setting } = readFlags();
+  const { rows, help, list, out, python, repeats, threads, setting, rowSeconds, limit } = readFlags();
   if (help) return console.log(HELP);
   if (list) return console.log(peerRows.map((row) => `${row.name}: ${row.what}`).join('\n'));
   const folder = mkdtempSync(join(tmpdir(), 'mile-ort-peers-'));
-  const settings = { repeats, threads, setting, python: python ?? pythonWithPeers() };
-  const title = `peers: PyTorch (${setting}) on ${cpus().length} CPUs (${cpus()[0]?.model}), ${repeats} rounds`;
-  const measured: Row[] = [];
   try {
-    for (const row of rows) {
-      measured.push(await measureRow(row, folder, settings));
-      console.log(formatSection({ title: '', rows: [measured.at(-1)!] }).trim());
-      if (out) writeFileSync(out, JSON.stringify({ title, rows: measured }, null, 2));
-    }
+    const common = { repeats, threads, setting, rowSeconds, limit, folder };
+    const failed = await measureAll(rows, { ...common, python: python ?? pythonWithPeers() }, out);
+    if (failed.length > 0) process.exitCode = 1;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  console.log(formatSection({ title, rows: measured }));
 }
 
 try {

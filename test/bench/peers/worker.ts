@@ -1,23 +1,25 @@
 /** @file A program that is measured: it takes commands as JSON lines and answers each with one. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createInterface, type Interface } from 'node:readline';
-import { watchMemory } from '../../../runtime/node/memory.js';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { watchTree } from './process-tree.js';
 
 export type Reply = Readonly<Record<string, unknown>>;
 
 export class Worker {
   private readonly child: ChildProcess;
   private readonly lines: AsyncIterableIterator<string>;
-  private readonly memory: { stop(): number };
+  private memory: { stop(): number } | undefined;
 
   constructor(command: string, args: readonly string[], environment: Record<string, string> = {}) {
     this.child = spawn(command, args, {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { ...process.env, ...environment },
     });
-    const reader: Interface = createInterface({ input: this.child.stdout! });
-    this.lines = reader[Symbol.asyncIterator]() as AsyncIterableIterator<string>;
-    this.memory = watchMemory(this.child.pid!);
+    // a program that is missing or ends early is seen as the end of its lines
+    this.child.on('error', (error) => console.error(error.message));
+    this.child.stdin!.on('error', () => {});
+    this.lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
   }
 
   /** @throws {Error} when the program ends instead. */
@@ -28,10 +30,20 @@ export class Worker {
     return JSON.parse(value) as Reply;
   }
 
-  /** Ends the program; its peak memory in bytes. */
-  close(): number {
-    this.child.stdin!.end();
-    this.child.kill();
-    return this.memory.stop();
+  /** From here on, peak memory counts: what opening needed besides does not. */
+  watchMemory(): void {
+    this.memory?.stop();
+    this.memory = watchTree(this.child.pid!);
+  }
+
+  /** Ends the program, so that its memory is free; its peak in bytes since {@link watchMemory}, 0 without. */
+  async close(): Promise<number> {
+    const bytes = this.memory?.stop() ?? 0;
+    if (this.child.exitCode === null && this.child.signalCode === null && this.child.pid) {
+      const ended = once(this.child, 'exit');
+      this.child.kill('SIGKILL');
+      await ended;
+    }
+    return bytes;
   }
 }
