@@ -3,11 +3,15 @@ import type { Env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-web
 import { UserError } from '../../graph-builder/errors.js';
 import { type ElementType, wrapSession } from '../core/ort-session.js';
 import type { Session, Tensor } from '../core/session.js';
+import { leastMemory, ReadErrors } from './lazy-bytes.js';
 
 export const webDevices = ['webgpu', 'wasm'] as const;
 export type WebDevice = (typeof webDevices)[number];
 
-/** The bytes of a file that external weights name. A Blob of a file on disk is read when the session opens. */
+/**
+ * The bytes of a file that external weights name. A Blob is read when the session opens: in workers only the tensors
+ * that the graph names, one at a time.
+ */
 export interface ExternalData {
   readonly path: string;
   readonly data: Uint8Array | Blob;
@@ -69,6 +73,16 @@ function loadError(error: unknown, device: WebDevice): UserError {
   );
 }
 
+function readError(error: unknown): UserError {
+  const message = error instanceof Error ? error.message : String(error);
+  return new UserError(
+    `cannot read the weights any more: ${message}`,
+    "the browser's storage, or the chosen files",
+    'load the page again; choose the files again if you chose them',
+    { cause: error },
+  );
+}
+
 /**
  * Loads a graph from its bytes.
  *
@@ -81,17 +95,18 @@ export async function openSession(model: Uint8Array, options: OpenOptions = {}):
   const { device = 'wasm', externalData = [], threads = 1, prepacking = true } = options;
   let runtime: Runtime;
   let session: InferenceSession;
+  const errors = new ReadErrors();
   try {
     runtime = await runtimeOf(device);
     runtime.env.wasm.numThreads = threads;
     session = await runtime.InferenceSession.create(model, {
       executionProviders: [device],
       logSeverityLevel: 3,
-      externalData,
+      externalData: externalData.map(({ path, data }) => ({ path, data: leastMemory(data, errors) })),
       ...(!prepacking && { extra: { session: { disable_prepacking: '1' } } }),
     });
   } catch (error) {
-    throw loadError(error, device);
+    throw errors.last === undefined ? loadError(error, device) : readError(errors.last);
   }
   const makeTensor = (type: ElementType, { data, dims }: Tensor) =>
     new runtime.Tensor(type, data as Float32Array, dims);

@@ -1,10 +1,9 @@
 /** @file Fine-tuning in the tab: Node's losses, a reload in the middle, an adapter that Node reads. */
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { unzipSync } from 'fflate';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadData } from '../../runtime/node/data.js';
 import { loadModel } from '../../runtime/node/index.js';
 import type { Running } from '../../runtime/node/serve/server.js';
 import { metricsOf, runProgram } from '../runtime/node/runs.js';
@@ -21,6 +20,7 @@ import {
   softwareGpu,
   temporaryFolder,
 } from './support.js';
+import { writeUserData } from './user-data.js';
 
 const [QUESTIONS, BATCH, EPOCHS] = [40, 8, 12];
 const STEPS = 60; // long enough to be paused in the middle
@@ -33,23 +33,7 @@ let server: Running;
 let browser: Browser;
 let page: Page;
 
-/** The first questions of the official split as a user's table, and their images in a folder. */
-async function writeData(): Promise<{ table: string; images: string }> {
-  const { train, validation } = await loadData({ data: 'vqa-rad', split: 'official', frame: false });
-  const rows = [
-    ...train.slice(0, QUESTIONS).map((q) => ({ ...q, split: 'train' })),
-    ...validation.slice(0, 8).map((q) => ({ ...q, split: 'validation' })),
-  ];
-  const folder = temporaryFolder();
-  const images = join(folder, 'images');
-  mkdirSync(images);
-  for (const { imageId } of rows) copyFileSync(rad.imagePath(imageId), join(images, imageId));
-  const table = join(folder, 'table.csv');
-  const cell = (text: string) => `"${text.replaceAll('"', '""')}"`;
-  const lines = rows.map((r) => [r.qid, r.imageId, r.question, r.answer, r.split].map(cell).join(','));
-  writeFileSync(table, `QID,Image_Name,Question,Answer,Split\n${lines.join('\n')}\n`);
-  return { table, images };
-}
+const writeData = () => writeUserData(temporaryFolder(), { train: QUESTIONS, validation: 8 });
 
 const nodeLosses = async (): Promise<number[]> => {
   const flags = [
