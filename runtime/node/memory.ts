@@ -31,7 +31,10 @@ export function watchMemory(
   let timer: NodeJS.Timeout;
   const look = () => {
     const started = performance.now();
-    const now = (typeof pids === 'function' ? pids() : [pids].flat()).reduce((sum, pid) => sum + proportionalSet(pid), 0);
+    const now = (typeof pids === 'function' ? pids() : [pids].flat()).reduce(
+      (sum, pid) => sum + proportionalSet(pid),
+      0,
+    );
     peak = Math.max(peak, now);
     timer = setTimeout(look, Math.max(everyMs, pauses * (performance.now() - started)));
   };

@@ -12,7 +12,10 @@ export interface UserData {
 }
 
 /** `train` and `validation`: how many questions of the official split, from its first; Infinity: all. */
-export async function writeUserData(folder: string, counts: { train: number; validation: number }): Promise<UserData> {
+export async function writeUserData(
+  folder: string,
+  counts: { train: number; validation: number },
+): Promise<UserData> {
   const data = await loadData({ data: 'vqa-rad', split: 'official', frame: false });
   const rows = (['train', 'validation'] as const).flatMap((split) =>
     data[split].slice(0, counts[split]).map((row) => ({ ...row, split })),

@@ -26,7 +26,10 @@ async function askOnPage(page: Page, question: string, count: number): Promise<n
   return secondsUntil(page, async () => {
     await asked.click();
     await page.waitForFunction(
-      (n) => document.querySelectorAll('.history li').length + document.querySelectorAll('.answers .answer').length >= n,
+      (n) =>
+        document.querySelectorAll('.history li').length +
+          document.querySelectorAll('.answers .answer').length >=
+        n,
       count,
       { timeout: PATIENCE },
     );

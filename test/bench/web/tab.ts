@@ -1,6 +1,8 @@
 /** @file The page of ort-serve in Chromium, with its memory watched from outside and from inside. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { type BrowserServer, chromium, type Page } from 'playwright-core';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium, type Page } from 'playwright-core';
 import { watchMemory } from '../../../runtime/node/memory.js';
 import { serve } from '../../../runtime/node/serve/server.js';
 import { type Site, siteOf } from '../../../runtime/node/serve/site.js';
@@ -96,7 +98,9 @@ const javascriptBytes = (page: Page): Promise<number> =>
         measureUserAgentSpecificMemory(): Promise<{ breakdown: { bytes: number; types: string[] }[] }>;
       }
     ).measureUserAgentSpecificMemory();
-    return breakdown.filter(({ types }) => types.includes('JavaScript')).reduce((n, { bytes }) => n + bytes, 0);
+    return breakdown
+      .filter(({ types }) => types.includes('JavaScript'))
+      .reduce((n, { bytes }) => n + bytes, 0);
   });
 
 /** Starts the browser; its only tab shows the page. `query`: e.g. '?device=wasm'. */
@@ -104,14 +108,15 @@ export async function openTab(runs: readonly string[], query = '?device=wasm'): 
   const program = findBrowser();
   if (!program) throw new Error('no chromium: apt-get install chromium, or set $CHROMIUM to its program');
   const server = await serve(watchedSite(runs), { host: '127.0.0.1', port: 0 });
-  const started: BrowserServer = await chromium.launchServer({
+  // a profile on disk, as users have: the storage of private windows is in memory
+  const profile = mkdtempSync(join(tmpdir(), 'mile-ort-profile-'));
+  const context = await chromium.launchPersistentContext(profile, {
     executablePath: program,
-    args: ['--no-sandbox', '--force-enable-precise-memory-info'],
+    args: ['--no-sandbox'],
+    viewport: { width: 1200, height: 850 },
   });
-  const pid = started.process().pid!;
-  const browser = await chromium.connect(started.wsEndpoint());
-  const context = await browser.newContext({ viewport: { width: 1200, height: 850 }, acceptDownloads: true });
-  const page = await context.newPage();
+  const pid = processes().find(({ command }) => command.includes(`--user-data-dir=${profile}`))!.pid;
+  const [page] = context.pages() as [Page];
   const watch = watchMemory(() => processesOf(pid).tab);
   await page.goto(`${server.url}${query}`);
   await page.locator('[data-device]').waitFor();
@@ -120,12 +125,18 @@ export async function openTab(runs: readonly string[], query = '?device=wasm'): 
     async memory() {
       const wasm = await wasmBytes(page);
       const javascript = await javascriptBytes(page);
-      return { peakPss: watch.stop(), browserPss: watchMemory(processesOf(pid).other).stop(), wasm, javascript };
+      return {
+        peakPss: watch.stop(),
+        browserPss: watchMemory(processesOf(pid).other).stop(),
+        wasm,
+        javascript,
+      };
     },
     async close() {
       watch.stop();
-      await started.close();
+      await context.close();
       await server.close();
+      rmSync(profile, { recursive: true, force: true });
     },
   };
 }

@@ -1,10 +1,12 @@
 /** @file Fine-tuning on the page: the losses of Node, the time of a step, and the memory. */
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { writeUserData } from '../../browser/user-data.js';
+import { median } from '../measure.js';
+import type { Row } from '../table.js';
 import { runBin } from './programs.js';
-import { problemsOf, type Tab } from './tab.js';
+import { memoryColumns, openTab, problemsOf, type Tab } from './tab.js';
 
 export interface TrainingJob {
   readonly train: number;
@@ -19,16 +21,14 @@ export interface LogEntry {
   readonly step: number;
   readonly loss: number;
   readonly seconds: number;
-  /** since Start, until the page was told */
-  readonly at: number;
 }
 
 export interface PageTraining {
   readonly steps: readonly LogEntry[];
-  /** when each epoch's evaluation (or last step) was over, seconds after Start */
-  readonly total: number;
-  /** until the first step: download, opening, images, frozen features */
+  /** seconds from Start to the first step: download, opening, images, frozen features */
   readonly before: number;
+  /** seconds from Start to the end */
+  readonly total: number;
 }
 
 /** The training's log as the browser keeps it. */
@@ -74,5 +74,34 @@ export async function trainOnPage({ page }: Tab, folder: string, job: TrainingJo
 export async function trainInNode(run: string, { train, batchSize, epochs }: TrainingJob): Promise<number[]> {
   const flags = ['--limit', `${train}`, '--batch-size', `${batchSize}`, '--epochs', `${epochs}`];
   await runBin('ort-train', ['--run', run, ...flags, '--eval-every', '0', '--overwrite']);
-  return lossesOf(run);
+  const lines = readFileSync(join(run, 'log', 'metrics.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n');
+  return lines.map((line) => (JSON.parse(line) as { loss: number }).loss);
+}
+
+/** Trains one run folder on the page and in Node. */
+export async function trainRow(name: string, run: string, folder: string, job: TrainingJob): Promise<Row> {
+  const tab = await openTab([run]);
+  let onPage: PageTraining;
+  let memory: ReturnType<typeof memoryColumns>;
+  try {
+    onPage = await trainOnPage(tab, folder, job);
+    memory = memoryColumns(await tab.memory());
+  } finally {
+    await tab.close();
+  }
+  const inNode = await trainInNode(run, job);
+  const off = onPage.steps.map(({ loss }, i) => Math.abs(loss / inNode[i]! - 1));
+  return {
+    run: name,
+    batch: job.batchSize ?? 16,
+    steps: onPage.steps.length,
+    's before': onPage.before,
+    's/step': median(onPage.steps.map(({ seconds }) => seconds)),
+    'first loss': onPage.steps[0]!.loss,
+    'last loss': onPage.steps.at(-1)!.loss,
+    'off Node': Math.max(...off).toExponential(1),
+    ...memory,
+  };
 }
