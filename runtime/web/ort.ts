@@ -63,20 +63,34 @@ export async function runtimeVersion(): Promise<string> {
   return versions.web ?? versions.common;
 }
 
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** As ONNX Runtime, Emscripten and the browsers' engines say it. */
+const MEMORY =
+  /bad.?alloc|out of memory|\bOOM\b|failed to allocate|allocation failed|cannot enlarge memory|memory access out of bounds/i;
+
+const memoryError = (cause: unknown): UserError =>
+  new UserError(
+    'the memory of this tab ran out',
+    `ONNX Runtime (WebAssembly ends at 4 GB): ${messageOf(cause).split('\n')[0]!.slice(0, 200)}`,
+    'load the page again and train fewer questions a step, or make the model smaller: ort-weights export-web --quantize int8',
+    { cause },
+  );
+
 function loadError(error: unknown, device: WebDevice): UserError {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
+  if (MEMORY.test(message)) return memoryError(error);
   return new UserError(
     `cannot load the graph: ${message.split('\n')[0]!.slice(0, 300)}`,
     `ONNX Runtime (${device === 'wasm' ? 'WebAssembly' : 'WebGPU'})`,
-    'give each file that the graph names as externalData, or a smaller model if memory ran out',
+    'give each file that the graph names as externalData',
     { cause: error },
   );
 }
 
 function readError(error: unknown): UserError {
-  const message = error instanceof Error ? error.message : String(error);
   return new UserError(
-    `cannot read the weights any more: ${message}`,
+    `cannot read the weights any more: ${messageOf(error)}`,
     "the browser's storage, or the chosen files",
     'load the page again; choose the files again if you chose them',
     { cause: error },
@@ -110,5 +124,15 @@ export async function openSession(model: Uint8Array, options: OpenOptions = {}):
   }
   const makeTensor = (type: ElementType, { data, dims }: Tensor) =>
     new runtime.Tensor(type, data as Float32Array, dims);
-  return wrapSession(session, makeTensor);
+  const wrapped = wrapSession(session, makeTensor);
+  return {
+    ...wrapped,
+    async run(feeds, outputs) {
+      try {
+        return await wrapped.run(feeds, outputs);
+      } catch (error) {
+        throw MEMORY.test(messageOf(error)) ? memoryError(error) : error;
+      }
+    },
+  };
 }

@@ -8,7 +8,7 @@ import { UserError } from '../../graph-builder/errors.js';
 import { formatSection, type Row, type Section } from './table.js';
 import { answerSection } from './web/answer.js';
 import { runBin } from './web/programs.js';
-import { trainRow } from './web/train.js';
+import { epochRow, trainRow } from './web/train.js';
 
 const HELP = `npm run bench:web -- [options]
   --only NAMES   comma-separated parts: answer, train, epoch (default: all)
@@ -19,7 +19,8 @@ const HELP = `npm run bench:web -- [options]
   --runs R       of train: exported, built or both (default: both)
   --steps N, --batch-size N   of train (default: 4 and 1)
 answer: random weights, exported and served; download, compile, two answers at the preset's image size, memory.
-train: the same with a frozen image encoder and frozen weights in 8 bits, trained for some steps on the page and in Node.`;
+train: the same with a frozen image encoder and frozen weights in 8 bits, trained for some steps on the page and in Node.
+epoch: the bundled training split on miss-tiny, two epochs with the page's own settings.`;
 
 interface Options {
   readonly preset: string;
@@ -67,7 +68,14 @@ async function train({ preset, folder, steps, batchSize, runs }: Options): Promi
   return { title: `Fine-tuning ${preset} in int8, lora-r8 F/P/P`, rows };
 }
 
-const parts: Record<string, (options: Options) => Promise<Section>> = { answer, train };
+async function epoch({ folder }: Options): Promise<Section> {
+  const run = join(folder, 'epoch');
+  rmSync(run, { recursive: true, force: true });
+  await runBin('build-graph', [...flagsOf('miss-tiny', 'pretrained'), '--out', folder, '--name', 'epoch']);
+  return { title: 'The bundled data on miss-tiny, lora-r8 F/P/P', rows: [await epochRow(run, folder)] };
+}
+
+const parts: Record<string, (options: Options) => Promise<Section>> = { answer, train, epoch };
 
 function options() {
   const { values } = parseArgs({

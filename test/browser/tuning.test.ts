@@ -1,5 +1,5 @@
 /** @file Fine-tuning in the tab: Node's losses, a reload in the middle, an adapter that Node reads. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { unzipSync } from 'fflate';
 import type { Browser, Page } from 'playwright-core';
@@ -8,6 +8,7 @@ import { loadModel } from '../../runtime/node/index.js';
 import type { Running } from '../../runtime/node/serve/server.js';
 import { metricsOf, runProgram } from '../runtime/node/runs.js';
 import {
+  accessibilityErrors,
   askPage,
   buildRun,
   buildSmallRun,
@@ -157,6 +158,42 @@ describe.skipIf(!canRun)('fine-tuning in the tab', () => {
     const [again] = await askPage(page, question);
     expect(Math.abs(again!.probability - here!.probability)).toBeLessThan(1e-6);
   });
+
+  test('a folder that the browser picks, with folders in it, is learned from', async () => {
+    const { table, images } = await writeUserData(temporaryFolder(), { train: 4, validation: 0 });
+    const files = readdirSync(images).map((name): [string, string] => [
+      name,
+      readFileSync(join(images, name)).toString('base64'),
+    ]);
+    const context = await browser.newContext();
+    const picking = await context.newPage();
+    await picking.addInitScript(() => {
+      // the private file system's folders are of the class that the dialog gives
+      const picked = async () => (await navigator.storage.getDirectory()).getDirectoryHandle('scans');
+      Object.defineProperty(globalThis, 'showDirectoryPicker', { value: picked });
+    });
+    await picking.goto(server.url);
+    await picking.evaluate(async (all) => {
+      const root = await navigator.storage.getDirectory();
+      const scans = await root.getDirectoryHandle('scans', { create: true });
+      const inner = await scans.getDirectoryHandle('2024', { create: true });
+      for (const [name, base64] of all) {
+        const writable = await (await inner.getFileHandle(name, { create: true })).createWritable();
+        await writable.write(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
+        await writable.close();
+      }
+    }, files);
+    await picking.getByRole('navigation').getByRole('button', { name: 'Fine-tune' }).click();
+    await picking.setInputFiles('input[accept*=csv]', table);
+    await picking.getByRole('button', { name: 'Choose a folder' }).click();
+    await picking.getByText(`scans: ${files.length} file`).waitFor();
+    expect(await accessibilityErrors(picking)).toEqual([]);
+    await picking.getByLabel('Epochs').fill('1');
+    await picking.getByRole('button', { name: 'Start', exact: true }).click();
+    await picking.getByText('Finished').waitFor({ timeout: 120_000 });
+    expect(await keptSteps(picking)).toHaveLength(1);
+    await context.close();
+  }, 180_000);
 
   test('only one tab trains at a time', async () => {
     const other = await page.context().newPage();

@@ -118,6 +118,10 @@ export async function openTab(runs: readonly string[], query = '?device=wasm'): 
   const pid = processes().find(({ command }) => command.includes(`--user-data-dir=${profile}`))!.pid;
   const [page] = context.pages() as [Page];
   const watch = watchMemory(() => processesOf(pid).tab);
+  await page.addInitScript(() => {
+    // no program can press the buttons of the browser's own folder dialog
+    Object.defineProperty(globalThis, 'showDirectoryPicker', { value: undefined });
+  });
   await page.goto(`${server.url}${query}`);
   await page.locator('[data-device]').waitFor();
   return {

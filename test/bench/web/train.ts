@@ -25,8 +25,10 @@ export interface LogEntry {
 
 export interface PageTraining {
   readonly steps: readonly LogEntry[];
-  /** seconds from Start to the first step: download, opening, images, frozen features */
-  readonly before: number;
+  /** questions and images that the page found */
+  readonly plan: string;
+  /** seconds that the page showed each of its states */
+  readonly stages: ReadonlyMap<string, number>;
   /** seconds from Start to the end */
   readonly total: number;
 }
@@ -45,13 +47,34 @@ const keptLog = (page: Page): Promise<LogEntry[]> =>
       }),
   );
 
+/** What the page says it does. */
+export const states = {
+  download: 'Downloading the model',
+  compile: 'Preparing the model',
+  images: 'Reading table and images',
+  features: 'Computing what stays frozen',
+  checking: 'Checking with the validation questions',
+} as const;
+
+/** How long the page shows what, until it says that the training is over. Looks four times a second. */
+async function watchStates(page: Page): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  for (let last = performance.now(); ; ) {
+    await page.waitForTimeout(250);
+    const shown = (await page.getByRole('status').allInnerTexts()).join(' ');
+    const now = performance.now();
+    for (const [name, words] of Object.entries(states))
+      if (shown.includes(words)) found.set(name, (found.get(name) ?? 0) + (now - last) / 1000);
+    last = now;
+    if (shown.includes('Finished')) return found;
+  }
+}
+
 /** Trains on the first questions of the bundled data as a user does. */
 export async function trainOnPage({ page }: Tab, folder: string, job: TrainingJob): Promise<PageTraining> {
   const data = join(folder, 'data');
   mkdirSync(data, { recursive: true });
   const { table, images } = await writeUserData(data, job);
-  const problems = problemsOf(page);
-  const until = (work: Promise<unknown>) => Promise.race([work, problems]);
   const button = (name: string) => page.getByRole('button', { name, exact: true });
   await page.getByRole('navigation').getByRole('button', { name: 'Fine-tune' }).click();
   await page.setInputFiles('input[accept*=csv]', table);
@@ -59,15 +82,13 @@ export async function trainOnPage({ page }: Tab, folder: string, job: TrainingJo
   await page.getByLabel('Epochs').fill(`${job.epochs}`);
   if (job.batchSize) await page.getByLabel('Questions a step').fill(`${job.batchSize}`);
   const started = performance.now();
-  const since = () => (performance.now() - started) / 1000;
   await button('Start').click();
-  await until(page.getByText(/Step \d+ of \d+/).waitFor({ timeout: 0 }));
-  const before = since();
-  await until(page.getByText('Finished').waitFor({ timeout: 0 }));
-  const total = since();
+  const stages = await Promise.race([watchStates(page), problemsOf(page)]);
+  const total = (performance.now() - started) / 1000;
   rmSync(data, { recursive: true });
+  const plan = await page.getByText(/questions to learn from/).innerText();
   const log = await keptLog(page);
-  return { steps: log.filter(({ type }) => type === 'step'), before, total };
+  return { steps: log.filter(({ type }) => type === 'step'), plan, stages, total };
 }
 
 /** The same training in Node. */
@@ -78,6 +99,37 @@ export async function trainInNode(run: string, { train, batchSize, epochs }: Tra
     .trimEnd()
     .split('\n');
   return lines.map((line) => (JSON.parse(line) as { loss: number }).loss);
+}
+
+/** Columns of the page's states. */
+const secondsOf = ({ stages }: PageTraining, names: readonly (keyof typeof states)[]): Row =>
+  Object.fromEntries(names.map((name) => [`${name} s`, stages.get(name) ?? 0]));
+
+/** Two epochs of the whole bundled training split with the page's own settings. */
+export async function epochRow(run: string, folder: string): Promise<Row> {
+  const tab = await openTab([run], '');
+  try {
+    const all = { train: Number.POSITIVE_INFINITY, validation: Number.POSITIVE_INFINITY };
+    const onPage = await trainOnPage(tab, folder, { ...all, batchSize: undefined, epochs: 2 });
+    const perEpoch = onPage.steps.length / 2;
+    const sum = (from: number) =>
+      onPage.steps.slice(from, from + perEpoch).reduce((n, { seconds }) => n + seconds, 0);
+    const threads = await tab.page.locator('[data-device]').innerText();
+    return {
+      data: onPage.plan,
+      'computes on': threads,
+      'steps/epoch': perEpoch,
+      ...secondsOf(onPage, ['images', 'features']),
+      'epoch 1 s': sum(0),
+      'epoch 2 s': sum(perEpoch),
+      '3 checks s': onPage.stages.get('checking') ?? 0,
+      'all s': onPage.total,
+      'last loss': onPage.steps.at(-1)!.loss,
+      ...memoryColumns(await tab.memory()),
+    };
+  } finally {
+    await tab.close();
+  }
 }
 
 /** Trains one run folder on the page and in Node. */
@@ -97,11 +149,11 @@ export async function trainRow(name: string, run: string, folder: string, job: T
     run: name,
     batch: job.batchSize ?? 16,
     steps: onPage.steps.length,
-    's before': onPage.before,
+    ...secondsOf(onPage, ['download', 'compile', 'features']),
     's/step': median(onPage.steps.map(({ seconds }) => seconds)),
     'first loss': onPage.steps[0]!.loss,
     'last loss': onPage.steps.at(-1)!.loss,
-    'off Node': Math.max(...off).toExponential(1),
+    'off Node': off.map((each) => each.toExponential(0)).join(' '),
     ...memory,
   };
 }
