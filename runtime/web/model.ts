@@ -245,17 +245,28 @@ export class Model {
 
   /** Runs on the chosen device; where that fails and was not asked for by name, again on WebAssembly. */
   async onDevice<T>(work: (sessions: InferenceSessions) => Promise<T>): Promise<T> {
+    const { device } = this.choice;
     try {
       this.sessions ??= await this.openSessions();
       return await work(this.sessions);
     } catch (error) {
-      if (this.choice.device === 'wasm' || this.choice.forced) throw error;
-      await this.release().catch(() => undefined);
-      this.choice = { ...this.choice, device: 'wasm' };
-      this.options.onNote?.('device-lost');
-      this.sessions = await this.openSessions();
+      if (!(await this.fallBack(device))) throw error;
+      this.sessions ??= await this.openSessions();
       return work(this.sessions);
     }
+  }
+
+  /**
+   * Leaves a device that failed for WebAssembly and says so. False where there is no other: WebAssembly itself, or a
+   * device that was asked for by name. Call it in turn.
+   */
+  async fallBack(failed: WebDevice): Promise<boolean> {
+    if (failed === 'wasm' || this.choice.forced) return false;
+    if (this.choice.device === 'wasm') return true; // answering or training found it before
+    await this.release().catch(() => undefined);
+    this.choice = { ...this.choice, device: 'wasm' };
+    this.options.onNote?.('device-lost');
+    return true;
   }
 
   private async openSessions(): Promise<InferenceSessions> {

@@ -3,11 +3,15 @@ import type { Env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-web
 import { UserError } from '../../graph-builder/errors.js';
 import { type ElementType, wrapSession } from '../core/ort-session.js';
 import type { Session, Tensor } from '../core/session.js';
+import { leastMemory, ReadErrors } from './lazy-bytes.js';
 
 export const webDevices = ['webgpu', 'wasm'] as const;
 export type WebDevice = (typeof webDevices)[number];
 
-/** The bytes of a file that external weights name. A Blob of a file on disk is read when the session opens. */
+/**
+ * The bytes of a file that external weights name. A Blob is read when the session opens: in workers only the tensors
+ * that the graph names, one at a time.
+ */
 export interface ExternalData {
   readonly path: string;
   readonly data: Uint8Array | Blob;
@@ -59,12 +63,36 @@ export async function runtimeVersion(): Promise<string> {
   return versions.web ?? versions.common;
 }
 
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** As ONNX Runtime, Emscripten and the browsers' engines say it. */
+const MEMORY =
+  /bad.?alloc|out of memory|\bOOM\b|failed to allocate|allocation failed|cannot enlarge memory|memory access out of bounds/i;
+
+const memoryError = (cause: unknown): UserError =>
+  new UserError(
+    'the memory of this tab ran out',
+    `ONNX Runtime (WebAssembly ends at 4 GB): ${messageOf(cause).split('\n')[0]!.slice(0, 200)}`,
+    'load the page again and train fewer questions a step, or make the model smaller: ort-weights export-web --quantize int8',
+    { cause },
+  );
+
 function loadError(error: unknown, device: WebDevice): UserError {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
+  if (MEMORY.test(message)) return memoryError(error);
   return new UserError(
     `cannot load the graph: ${message.split('\n')[0]!.slice(0, 300)}`,
     `ONNX Runtime (${device === 'wasm' ? 'WebAssembly' : 'WebGPU'})`,
-    'give each file that the graph names as externalData, or a smaller model if memory ran out',
+    'give each file that the graph names as externalData',
+    { cause: error },
+  );
+}
+
+function readError(error: unknown): UserError {
+  return new UserError(
+    `cannot read the weights any more: ${messageOf(error)}`,
+    "the browser's storage, or the chosen files",
+    'load the page again; choose the files again if you chose them',
     { cause: error },
   );
 }
@@ -81,19 +109,30 @@ export async function openSession(model: Uint8Array, options: OpenOptions = {}):
   const { device = 'wasm', externalData = [], threads = 1, prepacking = true } = options;
   let runtime: Runtime;
   let session: InferenceSession;
+  const errors = new ReadErrors();
   try {
     runtime = await runtimeOf(device);
     runtime.env.wasm.numThreads = threads;
     session = await runtime.InferenceSession.create(model, {
       executionProviders: [device],
       logSeverityLevel: 3,
-      externalData,
+      externalData: externalData.map(({ path, data }) => ({ path, data: leastMemory(data, errors) })),
       ...(!prepacking && { extra: { session: { disable_prepacking: '1' } } }),
     });
   } catch (error) {
-    throw loadError(error, device);
+    throw errors.last === undefined ? loadError(error, device) : readError(errors.last);
   }
   const makeTensor = (type: ElementType, { data, dims }: Tensor) =>
     new runtime.Tensor(type, data as Float32Array, dims);
-  return wrapSession(session, makeTensor);
+  const wrapped = wrapSession(session, makeTensor);
+  return {
+    ...wrapped,
+    async run(feeds, outputs) {
+      try {
+        return await wrapped.run(feeds, outputs);
+      } catch (error) {
+        throw MEMORY.test(messageOf(error)) ? memoryError(error) : error;
+      }
+    },
+  };
 }

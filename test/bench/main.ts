@@ -16,8 +16,8 @@ import { trainingStep } from './training-step.js';
 import { vitStep } from './vit-step.js';
 
 const HELP = `npm run bench -- [options]
-  --only NAMES   comma-separated parts: blocks, vit, tiny, dropout, denormals, profile (default: all but vit, which takes
-                 5 GB and minutes, and profile)
+  --only NAMES   comma-separated parts: blocks, vit, tiny, dropout, denormals, adamw, profile (default: all but vit, which
+                 takes 5 GB and minutes, and profile)
   --images N     images a step of vit (default: 1)
   --run FOLDER   what profile profiles: training steps of this run (default: two blocks of a ViT)
   --batch-size N, --questions-per-image K, --cut none|vit|kv   of these steps (default: 2, 1, none)

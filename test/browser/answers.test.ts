@@ -1,5 +1,4 @@
 /** @file The page of ort-serve answers as Node does, sends nothing and is usable by all. */
-import { createRequire } from 'node:module';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadTokenizer } from '../../datasets/load-tokenizer.js';
@@ -10,6 +9,7 @@ import { ImageStore } from '../../runtime/node/images.js';
 import { openRun } from '../../runtime/node/inference.js';
 import type { Running } from '../../runtime/node/serve/server.js';
 import {
+  accessibilityErrors,
   askPage,
   buildRun,
   buildSmallRun,
@@ -158,27 +158,12 @@ describe.skipIf(!canRun)('the page', () => {
     await page.setViewportSize({ width, height: 800 });
     for (const tab of ['Ask', 'Fine-tune']) {
       await page.getByRole('navigation').getByRole('button', { name: tab }).click();
-      expect(await violations(opened)).toEqual([]);
+      expect(await accessibilityErrors(page)).toEqual([]);
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
     }
     await page.getByRole('navigation').getByRole('button', { name: 'Ask' }).click();
   });
 });
-
-const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
-
-/** What axe finds wrong, all of its rules. */
-async function violations({ page }: OpenedPage): Promise<string[]> {
-  // a policy without 'unsafe-inline' holds for tests, too: playwright's own evaluation does not need it
-  if (!(await page.evaluate('typeof axe === "object"'))) {
-    const { readFileSync } = await import('node:fs');
-    await page.evaluate(readFileSync(axe, 'utf8'));
-  }
-  const found = (await page.evaluate('axe.run()')) as {
-    violations: { id: string; nodes: { html: string }[] }[];
-  };
-  return found.violations.map(({ id, nodes }) => `${id}: ${nodes[0]!.html}`);
-}
 
 describe.skipIf(!canRun)('on WebGPU, by software', () => {
   test('answers are those of WebAssembly', async () => {

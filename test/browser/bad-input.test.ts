@@ -218,6 +218,21 @@ describe.skipIf(!canRun)('downloads', () => {
 });
 
 describe.skipIf(!canRun)('devices', () => {
+  test('a model that is larger than the memory is said', async () => {
+    const path = 'ort/ort-wasm-simd-threaded.mjs';
+    const runtime = readFileSync(site.get(path)!.content as string, 'utf8');
+    const small = runtime.replaceAll('maximum:65536', 'maximum:700'); // pages of 64 KB
+    expect(small).not.toBe(runtime);
+    const files = new Map([...site, [path, { ...site.get(path)!, content: () => Buffer.from(small) }]]);
+    const { page, context } = await openPage(browser, (await served(files)).url);
+    await page.getByRole('button', { name: 'Download the model' }).click();
+    await page
+      .getByRole('alert')
+      .getByText(/memory of this tab ran out.*fewer questions a step.*--quantize int8/s)
+      .waitFor({ timeout: 60_000 });
+    await context.close();
+  }, 120_000);
+
   test('WebGPU that is asked for and not there is said', async () => {
     const context = await browser.newContext();
     const page = await context.newPage();

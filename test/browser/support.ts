@@ -1,5 +1,6 @@
 /** @file Debian's Chromium, a run to serve, and the page of ort-serve in it. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -79,6 +80,11 @@ export interface OpenedPage {
   readonly errors: string[];
 }
 
+/** Runs in the page: no program can press the buttons of the browser's own folder dialog. */
+export const usePlainInput = (): void => {
+  Object.defineProperty(globalThis, 'showDirectoryPicker', { value: undefined, configurable: true });
+};
+
 export async function openPage(
   browser: Browser,
   url: string,
@@ -90,6 +96,7 @@ export async function openPage(
   context.on('request', (r) => requests.push({ method: r.method(), url: r.url() }));
   context.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
   context.on('weberror', (e) => errors.push(e.error().message));
+  await context.addInitScript(usePlainInput);
   const page = await context.newPage();
   await page.goto(url);
   await page.locator('[data-device]').waitFor();
@@ -131,4 +138,16 @@ export async function askPage(page: Page, question: string): Promise<ShownAnswer
       probability: Number((card.querySelector('[data-value]') as HTMLElement).dataset.value),
     })),
   );
+}
+
+const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+
+/** What axe finds wrong, all of its rules. */
+export async function accessibilityErrors(page: Page): Promise<string[]> {
+  // a policy without 'unsafe-inline' holds for tests, too: playwright's own evaluation does not need it
+  if (!(await page.evaluate('typeof axe === "object"'))) await page.evaluate(readFileSync(axe, 'utf8'));
+  const found = (await page.evaluate('axe.run()')) as {
+    violations: { id: string; nodes: { html: string }[] }[];
+  };
+  return found.violations.map(({ id, nodes }) => `${id}: ${nodes[0]!.html}`);
 }

@@ -1,14 +1,14 @@
 /** @file Fine-tuning in the tab: Node's losses, a reload in the middle, an adapter that Node reads. */
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { unzipSync } from 'fflate';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadData } from '../../runtime/node/data.js';
 import { loadModel } from '../../runtime/node/index.js';
 import type { Running } from '../../runtime/node/serve/server.js';
 import { metricsOf, runProgram } from '../runtime/node/runs.js';
 import {
+  accessibilityErrors,
   askPage,
   buildRun,
   buildSmallRun,
@@ -21,6 +21,7 @@ import {
   softwareGpu,
   temporaryFolder,
 } from './support.js';
+import { writeUserData } from './user-data.js';
 
 const [QUESTIONS, BATCH, EPOCHS] = [40, 8, 12];
 const STEPS = 60; // long enough to be paused in the middle
@@ -33,23 +34,7 @@ let server: Running;
 let browser: Browser;
 let page: Page;
 
-/** The first questions of the official split as a user's table, and their images in a folder. */
-async function writeData(): Promise<{ table: string; images: string }> {
-  const { train, validation } = await loadData({ data: 'vqa-rad', split: 'official', frame: false });
-  const rows = [
-    ...train.slice(0, QUESTIONS).map((q) => ({ ...q, split: 'train' })),
-    ...validation.slice(0, 8).map((q) => ({ ...q, split: 'validation' })),
-  ];
-  const folder = temporaryFolder();
-  const images = join(folder, 'images');
-  mkdirSync(images);
-  for (const { imageId } of rows) copyFileSync(rad.imagePath(imageId), join(images, imageId));
-  const table = join(folder, 'table.csv');
-  const cell = (text: string) => `"${text.replaceAll('"', '""')}"`;
-  const lines = rows.map((r) => [r.qid, r.imageId, r.question, r.answer, r.split].map(cell).join(','));
-  writeFileSync(table, `QID,Image_Name,Question,Answer,Split\n${lines.join('\n')}\n`);
-  return { table, images };
-}
+const writeData = () => writeUserData(temporaryFolder(), { train: QUESTIONS, validation: 8 });
 
 const nodeLosses = async (): Promise<number[]> => {
   const flags = [
@@ -173,6 +158,42 @@ describe.skipIf(!canRun)('fine-tuning in the tab', () => {
     const [again] = await askPage(page, question);
     expect(Math.abs(again!.probability - here!.probability)).toBeLessThan(1e-6);
   });
+
+  test('a folder that the browser picks, with folders in it, is learned from', async () => {
+    const { table, images } = await writeUserData(temporaryFolder(), { train: 4, validation: 0 });
+    const files = readdirSync(images).map((name): [string, string] => [
+      name,
+      readFileSync(join(images, name)).toString('base64'),
+    ]);
+    const context = await browser.newContext();
+    const picking = await context.newPage();
+    await picking.addInitScript(() => {
+      // the private file system's folders are of the class that the dialog gives
+      const picked = async () => (await navigator.storage.getDirectory()).getDirectoryHandle('scans');
+      Object.defineProperty(globalThis, 'showDirectoryPicker', { value: picked });
+    });
+    await picking.goto(server.url);
+    await picking.evaluate(async (all) => {
+      const root = await navigator.storage.getDirectory();
+      const scans = await root.getDirectoryHandle('scans', { create: true });
+      const inner = await scans.getDirectoryHandle('2024', { create: true });
+      for (const [name, base64] of all) {
+        const writable = await (await inner.getFileHandle(name, { create: true })).createWritable();
+        await writable.write(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
+        await writable.close();
+      }
+    }, files);
+    await picking.getByRole('navigation').getByRole('button', { name: 'Fine-tune' }).click();
+    await picking.setInputFiles('input[accept*=csv]', table);
+    await picking.getByRole('button', { name: 'Choose a folder' }).click();
+    await picking.getByText(`scans: ${files.length} file`).waitFor();
+    expect(await accessibilityErrors(picking)).toEqual([]);
+    await picking.getByLabel('Epochs').fill('1');
+    await picking.getByRole('button', { name: 'Start', exact: true }).click();
+    await picking.getByText('Finished').waitFor({ timeout: 120_000 });
+    expect(await keptSteps(picking)).toHaveLength(1);
+    await context.close();
+  }, 180_000);
 
   test('only one tab trains at a time', async () => {
     const other = await page.context().newPage();

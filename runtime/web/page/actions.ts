@@ -32,7 +32,10 @@ export async function attempt<T>(work: () => Promise<T>): Promise<T | undefined>
   }
 }
 
-export const note = (added: Note): void => change({ notes: new Set([...state.notes, added]) });
+export function note(added: Note): void {
+  change({ notes: new Set([...state.notes, added]) });
+  if (added === 'device-lost' && state.choice) change({ choice: { ...state.choice, device: 'wasm' } });
+}
 
 export const events: Events = (event) => {
   if (event.stage === 'note') note(event.note);

@@ -33,6 +33,11 @@ const errors: readonly (readonly [RegExp, string])[] = [
   ],
   [/^the table is empty$/, 'Die Tabelle ist leer'],
   [/^no column for the (image|question|answer)$/, 'Es gibt keine Spalte $1'],
+  [/^the memory of this tab ran out$/, 'Der Arbeitsspeicher dieses Tabs reicht nicht'],
+  [
+    /^load the page again and train fewer questions a step, or make the model smaller: .*$/,
+    'Seite neu laden und mit weniger Fragen je Schritt trainieren, oder das Modell verkleinern: ort-weights export-web --quantize int8',
+  ],
   [/^reload the page and try again$/, 'Seite neu laden und noch einmal versuchen'],
 ];
 
@@ -109,6 +114,8 @@ export const de: Text = {
     table: 'Tabelle',
     tableHint: 'CSV oder JSON mit image, question und answer; wenn gewünscht: qid, split (train, validation)',
     images: 'Ordner mit Bildern',
+    pick: 'Ordner wählen',
+    picked: (folder, files) => `${folder}: ${files} ${files === 1 ? 'Datei' : 'Dateien'}`,
     epochs: 'Epochen',
     batch: 'Fragen je Schritt',
     rate: 'Lernrate',

@@ -73,6 +73,8 @@ export const en = {
     table: 'Table',
     tableHint: 'CSV or JSON with image, question and answer; optional: qid, split (train, validation)',
     images: 'Folder of images',
+    pick: 'Choose a folder',
+    picked: (folder: string, files: number) => `${folder}: ${files} ${files === 1 ? 'file' : 'files'}`,
     epochs: 'Epochs',
     batch: 'Questions a step',
     rate: 'Learning rate',

@@ -2,6 +2,7 @@
 import { proxy } from 'comlink';
 import { OWN } from '../../core/served-runs.js';
 import { attempt, load, setAdapters, theWorker } from './actions.js';
+import { pickFolder } from './choose-folder.js';
 import { measureMemory } from './memory.js';
 import type { TuneEvents } from './protocol.js';
 import { change, state, text } from './state.js';
@@ -28,6 +29,12 @@ export async function findKept(): Promise<void> {
     state: kept.isDone ? 'done' : 'paused',
     isKept: true,
   });
+}
+
+/** Asks for the folder of images; what was chosen stays when the user cancels. */
+export async function chooseImages(): Promise<void> {
+  const folder = await attempt(pickFolder);
+  if (folder) changeTune({ images: folder.files, folder: folder.name });
 }
 
 async function train(): Promise<void> {

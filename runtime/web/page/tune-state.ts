@@ -8,6 +8,8 @@ export interface Tune {
   run: string | undefined;
   table: File | undefined;
   images: readonly File[];
+  /** name of the folder that was picked; a file input shows it itself */
+  folder: string | undefined;
   options: TuneOptions;
   plan: TunePlan | undefined;
   state: 'form' | 'training' | TuneState;
@@ -38,6 +40,7 @@ export const tune: Tune = {
   run: undefined,
   table: undefined,
   images: [],
+  folder: undefined,
   options: tuneDefaults,
   ...empty,
 };

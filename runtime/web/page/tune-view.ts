@@ -1,9 +1,11 @@
 /** @file Fine-tuning in the tab. */
 import { html, nothing, type TemplateResult } from 'lit';
 import type { TuneEvaluation } from '../training/defaults.js';
+import { canPickFolder } from './choose-folder.js';
 import { duration, percent } from './format.js';
 import { state, text } from './state.js';
 import {
+  chooseImages,
   continueTraining,
   pauseTraining,
   saveAdapter,
@@ -54,6 +56,24 @@ const runPicker = () => {
   `;
 };
 
+const folderInput = () => html`
+  <label class="field">
+    <span>${text().tune.images}</span>
+    <input type="file" required webkitdirectory multiple
+      @change=${(e: Event) => changeTune({ images: filesOf(e) })} />
+  </label>
+`;
+
+const folderButton = () => html`
+  <div class="field">
+    <span id="folder-label">${text().tune.images}</span>
+    <div class="row wrap">
+      <button type="button" aria-describedby="folder-label" @click=${() => void chooseImages()}>${text().tune.pick}</button>
+      <span role="status">${tune.folder === undefined ? nothing : text().tune.picked(tune.folder, tune.images.length)}</span>
+    </div>
+  </div>
+`;
+
 function form(): TemplateResult {
   const t = text().tune;
   return html`
@@ -75,11 +95,7 @@ function form(): TemplateResult {
             @change=${(e: Event) => changeTune({ table: filesOf(e)[0] })} />
           <span class="quiet" id="table-hint">${t.tableHint}</span>
         </label>
-        <label class="field">
-          <span>${t.images}</span>
-          <input type="file" required webkitdirectory multiple
-            @change=${(e: Event) => changeTune({ images: filesOf(e) })} />
-        </label>
+        ${canPickFolder() ? folderButton() : folderInput()}
       </div>
       <div class="fields four">
         ${numberField('epochs', t.epochs, 1, '1')} ${numberField('batchSize', t.batch, 1, '1')}

@@ -15,19 +15,31 @@ const MAX_BYTES = 1e9;
 
 const keyOf = (bytes: Uint8Array): string => bytesToHex(sha256(bytes)).slice(0, 32);
 
-/** Bytes of all features of some samples. */
-function sizeOf({ cuts }: Manifest, level: CutLevel, samples: readonly Sample[]): number {
-  const { per, features } = cuts[level]!;
-  const items = per === 'question' ? samples.length : distinctImages(samples).length;
-  const tokens = per !== 'question' ? 0 : samples.reduce((n, s) => n + s.questionIds.length, 0);
-  return 4 * features.reduce((n, { size, perToken }) => n + size * (perToken ? tokens : items), 0);
-}
+/** Largest size of a step's features, which lie in JavaScript's and in WebAssembly's memory. */
+const MAX_STEP_BYTES = 3e8;
+
+/** Bytes of the features of some items with their tokens. */
+const bytesOf = ({ cuts }: Manifest, level: CutLevel, items: number, tokens: number): number =>
+  4 * cuts[level]!.features.reduce((n, { size, perToken }) => n + size * (perToken ? tokens : items), 0);
 
 /** The level that saves most and fits; undefined: nothing is frozen. */
-export const chooseLevel = (manifest: Manifest, samples: readonly Sample[]): CutLevel | undefined =>
-  [...cutLevels]
-    .reverse()
-    .find((level) => manifest.cuts[level] && sizeOf(manifest, level, samples) <= MAX_BYTES);
+export function chooseLevel(
+  manifest: Manifest,
+  samples: readonly Sample[],
+  batchSize: number,
+): CutLevel | undefined {
+  const fits = (level: CutLevel): boolean => {
+    const isOfImage = manifest.cuts[level]!.per !== 'question';
+    const items = isOfImage ? distinctImages(samples).length : samples.length;
+    const tokens = isOfImage ? 0 : samples.reduce((n, s) => n + s.questionIds.length, 0);
+    const longest = Math.max(...samples.map((s) => s.questionIds.length));
+    return (
+      bytesOf(manifest, level, items, tokens) <= MAX_BYTES &&
+      bytesOf(manifest, level, batchSize, batchSize * longest) <= MAX_STEP_BYTES
+    );
+  };
+  return [...cutLevels].reverse().find((level) => manifest.cuts[level] && fits(level));
+}
 
 export class FrozenInputs {
   private readonly features: FrozenFeatures;
@@ -58,11 +70,6 @@ export class FrozenInputs {
   /** Graph that trains on the features. */
   get role(): GraphRole {
     return cutRoles[this.level].training;
-  }
-
-  /** Items that were computed, not read. */
-  get computed(): number {
-    return this.features.computed.items;
   }
 
   get per(): FeatureOwner {

@@ -1,6 +1,7 @@
 /** @file Fine-tuning in the browser: the core's trainer on the run's own training graphs. */
 import { isSameAnswer } from '../../../datasets/scoring/normalise-answer.js';
 import { UserError } from '../../../graph-builder/errors.js';
+import type { CutLevel } from '../../../graph-builder/models/cuts.js';
 import { adamWDefaults } from '../../core/adamw.js';
 import {
   distinctImages,
@@ -24,6 +25,7 @@ import {
 } from '../../core/trainer.js';
 import { inTurn } from '../in-turn.js';
 import type { Model } from '../model.js';
+import type { WebDevice } from '../ort.js';
 import type { TuneEvaluation, TuneOptions, TuneStep } from './defaults.js';
 import { chooseLevel, FrozenInputs } from './frozen-inputs.js';
 import type { TableRow } from './table.js';
@@ -89,14 +91,22 @@ export const bestValues = (checkpoint: TuneCheckpoint): NamedTensors =>
 export const valuesOf = ({ tensors }: TuneCheckpoint): NamedTensors =>
   new Map([...tensors].map(([name, { shape, value }]) => [name, { shape, data: value }]));
 
+/** What is open while a training runs. */
+interface OpenGraphs {
+  readonly device: WebDevice;
+  readonly session: Session;
+  readonly trainer: Trainer;
+  readonly frozen: FrozenInputs | undefined;
+}
+
 export class Tuning {
   private readonly train: readonly Sample[];
   private readonly validation: readonly (Sample & { readonly answer: string })[];
   readonly stepsPerEpoch: number;
   readonly total: number;
-  private session: Session | undefined;
-  private trainer: Trainer | undefined;
-  private frozen: FrozenInputs | undefined;
+  private readonly level: CutLevel | undefined;
+  private graphs: OpenGraphs | undefined;
+  private state: TrainerState;
   private batches: number;
   private evaluated: number;
   private best: TuneCheckpoint['best'];
@@ -123,6 +133,8 @@ export class Tuning {
       throw new UserError('there is no question to learn from', 'table', "give rows whose split is 'train'");
     this.stepsPerEpoch = Math.ceil(this.train.length / options.batchSize);
     this.total = this.stepsPerEpoch * options.epochs;
+    this.level = chooseLevel(model.manifest, this.train, options.batchSize);
+    this.state = { ...from.trainer };
     this.batches = from.batches;
     this.evaluated = from.evaluated;
     this.best = from.best;
@@ -134,32 +146,25 @@ export class Tuning {
 
   /** What is to be kept; shares its arrays with the training: clone or store it before the next step. */
   checkpoint(): TuneCheckpoint {
-    const { batches, evaluated, from } = this;
+    const { batches, evaluated, from, best } = this;
     return {
       batches,
       evaluated,
-      trainer: { ...(this.trainer?.state ?? from.trainer) },
+      trainer: { ...(this.graphs?.trainer.state ?? this.state) },
       tensors: from.tensors,
+      ...(best && { best }),
     };
   }
 
   /** Opens the graphs and computes the frozen features, once an image. */
   async open(): Promise<void> {
-    const { model, job, train } = this;
-    if (!model.manifest.graphs.training)
+    if (!this.model.manifest.graphs.training)
       throw new UserError(
         'the run has nothing to train',
         'model',
         'choose a run that build-graph made with adapters',
       );
-    const level = chooseLevel(model.manifest, train);
-    await inTurn(async () => {
-      if (level) this.frozen = await FrozenInputs.open(model, level, job.planes);
-      this.session = await model.openGraph(this.frozen?.role ?? 'training');
-    });
-    const { weightDecay, clip } = job.options;
-    const settings = { ...adamWDefaults, weightDecay, clip };
-    this.trainer = new Trainer(this.session!, this.from.tensors, settings, { ...this.from.trainer });
+    await inTurn(() => this.withGraphs(async () => undefined));
     await this.computeFeatures();
   }
 
@@ -171,10 +176,49 @@ export class Tuning {
   }
 
   async release(): Promise<void> {
-    await inTurn(async () => {
-      await this.frozen?.release();
-      await this.session?.release();
-    });
+    await inTurn(() => this.closeGraphs());
+  }
+
+  /**
+   * Works on the open graphs; where the graphics card fails and was not asked for by name, once more on WebAssembly:
+   * nothing is learned from a step that failed. Call it in turn.
+   */
+  private async withGraphs<T>(work: (graphs: OpenGraphs) => Promise<T>): Promise<T> {
+    const device = this.graphs?.device ?? this.model.device.device;
+    try {
+      return await work(await this.openGraphs());
+    } catch (error) {
+      if (error instanceof NonFiniteError || !(await this.model.fallBack(device))) throw error;
+      await this.closeGraphs().catch(() => undefined);
+      return work(await this.openGraphs());
+    }
+  }
+
+  private async openGraphs(): Promise<OpenGraphs> {
+    if (this.graphs) return this.graphs;
+    const { model, job, level } = this;
+    const { device } = model.device;
+    const frozen = level && (await FrozenInputs.open(model, level, job.planes));
+    try {
+      const session = await model.openGraph(frozen?.role ?? 'training');
+      const { weightDecay, clip } = job.options;
+      const settings = { ...adamWDefaults, weightDecay, clip };
+      const trainer = new Trainer(session, this.from.tensors, settings, { ...this.state });
+      this.graphs = { device, session, trainer, frozen };
+      return this.graphs;
+    } catch (error) {
+      await frozen?.release();
+      throw error;
+    }
+  }
+
+  private async closeGraphs(): Promise<void> {
+    const { graphs } = this;
+    if (!graphs) return;
+    this.state = { ...graphs.trainer.state };
+    this.graphs = undefined;
+    await graphs.frozen?.release();
+    await graphs.session.release();
   }
 
   private tokenised({ qid, imageId, question, answer }: TableRow): Sample {
@@ -190,14 +234,15 @@ export class Tuning {
 
   /** A few at a time, so that a question asked meanwhile need not wait for all. */
   private async computeFeatures(): Promise<void> {
-    const { frozen, train } = this;
-    if (!frozen) return;
+    const { level, model, train } = this;
+    if (!level) return;
     const one = new Map(train.map((s) => [s.imageId, s]));
-    const samples = frozen.per === 'question' ? train : [...one.values()];
+    const samples = model.manifest.cuts[level]!.per === 'question' ? train : [...one.values()];
     const AT_ONCE = 4;
     for (let at = 0; at < samples.length; at += AT_ONCE) {
       const part = samples.slice(at, at + AT_ONCE);
-      await inTurn(() => frozen.feeds(part, Math.max(...part.map((s) => s.questionIds.length))));
+      const tokens = Math.max(...part.map((s) => s.questionIds.length));
+      await inTurn(() => this.withGraphs(({ frozen }) => frozen!.feeds(part, tokens)));
       this.report({ type: 'busy', what: 'features', done: at + part.length, total: samples.length });
     }
   }
@@ -210,7 +255,7 @@ export class Tuning {
     const order = epochOrder(this.train, 1, options.seed, epoch);
     const samples = order.slice(index * options.batchSize, (index + 1) * options.batchSize);
     const lr = learningRate(this.batches, this.stepsPerEpoch, options);
-    const { loss } = await this.attempt(await this.feedsOf(samples, epoch), lr, samples);
+    const { loss } = await this.attempt(samples, epoch, lr);
     this.batches += 1;
     this.report({
       type: 'step',
@@ -223,9 +268,11 @@ export class Tuning {
     });
   }
 
-  private async attempt(feeds: Feeds, lr: number, samples: readonly Sample[]) {
+  private async attempt(samples: readonly Sample[], epoch: number, lr: number) {
     try {
-      return await this.trainer!.step([feeds], lr);
+      return await this.withGraphs(async ({ frozen, trainer }) =>
+        trainer.step([await this.feedsOf(samples, epoch, frozen)], lr),
+      );
     } catch (error) {
       if (!(error instanceof NonFiniteError)) throw error;
       const where = `step ${this.batches + 1}, ${samples.map((s) => s.qid).join(', ')}`;
@@ -233,12 +280,15 @@ export class Tuning {
     }
   }
 
-  private async feedsOf(samples: readonly Sample[], epoch: number): Promise<Feeds> {
+  private async feedsOf(
+    samples: readonly Sample[],
+    epoch: number,
+    frozen: FrozenInputs | undefined,
+  ): Promise<Feeds> {
     const { config } = this.model.manifest;
     const text = sampleFeeds(samples, config);
-    const seeds = seedFeeds(samples, text, [this.job.options.seed, epoch], this.frozen?.imageRows(samples));
-    if (this.frozen)
-      return { ...text, ...seeds, ...(await this.frozen.feeds(samples, text.question_ids!.dims[1]!)) };
+    const seeds = seedFeeds(samples, text, [this.job.options.seed, epoch], frozen?.imageRows(samples));
+    if (frozen) return { ...text, ...seeds, ...(await frozen.feeds(samples, text.question_ids!.dims[1]!)) };
     const pixels = distinctImages(samples).map((id) => this.pixels(id));
     return { ...text, ...seeds, pixel_values: pixelFeed(pixels, config) };
   }
