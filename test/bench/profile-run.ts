@@ -2,7 +2,6 @@
 import { dirname, join } from 'node:path';
 import { UserError } from '../../graph-builder/errors.js';
 import { adamWDefaults } from '../../runtime/core/adamw.js';
-import type { Feeds } from '../../runtime/core/session.js';
 import { INITIAL_LOSS_SCALE, Trainer } from '../../runtime/core/trainer.js';
 import { openSession } from '../../runtime/node/ort.js';
 import { memoryForm } from '../../runtime/node/training/memory-form.js';
@@ -43,9 +42,6 @@ export async function profileRun({ run, threads, ...given }: RunToProfile): Prom
       '--cut',
       'leave it out, or build a run with F modules',
     );
-  const batches: (readonly Feeds[])[] = [];
-  for (let i = 0; i < STEPS; i++) batches.push((await task.batch(0, i)).microBatches);
-  await task.close();
   const { variant } = manifest;
   const title = `${manifest.preset} ${variant.name}, ${graphFiles[task.role]}, batch ${batchSize}`;
   return profiled(title, STEPS, async (profilePrefix) => {
@@ -58,7 +54,9 @@ export async function profileRun({ run, threads, ...given }: RunToProfile): Prom
     const settings = { ...adamWDefaults, weightDecay, clip };
     const state = { step: 0, lossScale: INITIAL_LOSS_SCALE };
     const trainer = new Trainer(session, initialTensors(run, manifest), settings, state);
-    for (const feeds of batches) await trainer.step(feeds, 1e-6);
+    // a batch's features lie in buffers that the next one fills
+    for (let i = 0; i < STEPS; i++) await trainer.step((await task.batch(0, i)).microBatches, 1e-6);
     await session.release();
+    await task.close();
   });
 }

@@ -6,6 +6,7 @@ import type { Graph } from '../../graph-builder/ir/types.js';
 import { imageTokens, presetConfig } from '../../graph-builder/models/config.js';
 import { imageEncoder } from '../../graph-builder/models/vit.js';
 import { recompute } from '../../graph-builder/rewrites/recompute.js';
+import type { Feeds } from '../../runtime/core/session.js';
 import { besideBare, loraPart } from './beside-bare.js';
 import type { BenchOptions } from './measure.js';
 import { noise, unscaled } from './sessions.js';
@@ -26,20 +27,27 @@ const forwardGraph = (): Graph =>
     return { y, dy };
   });
 
-/** Measures the encoder beside its bare products. */
-export async function vitStep(images: number, options: BenchOptions): Promise<Section> {
+/** The encoder's graphs; `trained` is `both` in the form that training has. */
+export function vitGraphs(): { forward: Graph; both: Graph; trained: Graph } {
   const forward = forwardGraph();
   const both = prune(verify(differentiate(forward, { loss: forward.outputs.loss! })));
+  return { forward: prune(verify(forward)), both, trained: leavesLast(recompute(both, 'attention')) };
+}
+
+export const vitFeeds = (images: number): Feeds => ({
+  pixel_values: noise([images, 3, imageSize, imageSize]),
+  dy: noise([images, imageTokens(config), hidden]),
+  ...unscaled,
+});
+
+/** Measures the encoder beside its bare products. */
+export async function vitStep(images: number, options: BenchOptions): Promise<Section> {
+  const { forward, both, trained } = vitGraphs();
   const candidates = [
-    { what: 'forward', graph: prune(verify(forward)) },
-    // the form that training has
-    { what: 'forward + backward', graph: leavesLast(recompute(both, 'attention')), counted: both },
+    { what: 'forward', graph: forward },
+    { what: 'forward + backward', graph: trained, counted: both },
   ];
-  const feeds = {
-    pixel_values: noise([images, 3, imageSize, imageSize]),
-    dy: noise([images, imageTokens(config), hidden]),
-    ...unscaled,
-  };
+  const feeds = vitFeeds(images);
   const rows = await besideBare(candidates, feeds, options);
   const title = `ViT of miss-base, ${visionLayers} layers, LoRA r8, batch ${images} (goal: bare/ms >= 0.85; attention's recomputed products do not count)`;
   return { title, rows };
