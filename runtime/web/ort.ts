@@ -92,7 +92,7 @@ function readError(error: unknown): UserError {
   return new UserError(
     `cannot read the weights any more: ${messageOf(error)}`,
     "the browser's storage, or the chosen files",
-    'load the page again; choose the files again if you chose them',
+    'load the page again (not in a private window, which keeps files in memory); choose the files again if you chose them',
     { cause: error },
   );
 }

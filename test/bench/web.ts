@@ -14,6 +14,7 @@ const HELP = `npm run bench:web -- [options]
   --only NAMES   comma-separated parts: answer, train, epoch (default: all)
   --preset NAME  of answer and train (default: miss-base)
   --weights W    of answer: comma-separated none, fp16, int8 (default: int8,fp16)
+  --limit N      of epoch: first training and validation questions only (default: all)
   --folder DIR   where runs are written, or lie from the last time; default: a temporary one, removed at the end
   --json         print JSON
   --runs R       of train: exported, built or both (default: both)
@@ -28,6 +29,7 @@ interface Options {
   readonly folder: string;
   readonly runs: readonly string[];
   readonly steps: number;
+  readonly limit: number;
   readonly batchSize: number;
 }
 
@@ -68,11 +70,14 @@ async function train({ preset, folder, steps, batchSize, runs }: Options): Promi
   return { title: `Fine-tuning ${preset} in int8, lora-r8 F/P/P`, rows };
 }
 
-async function epoch({ folder }: Options): Promise<Section> {
+async function epoch({ folder, limit }: Options): Promise<Section> {
   const run = join(folder, 'epoch');
   rmSync(run, { recursive: true, force: true });
   await runBin('build-graph', [...flagsOf('miss-tiny', 'pretrained'), '--out', folder, '--name', 'epoch']);
-  return { title: 'The bundled data on miss-tiny, lora-r8 F/P/P', rows: [await epochRow(run, folder)] };
+  return {
+    title: 'The bundled data on miss-tiny, lora-r8 F/P/P',
+    rows: [await epochRow(run, folder, limit)],
+  };
 }
 
 const parts: Record<string, (options: Options) => Promise<Section>> = { answer, train, epoch };
@@ -85,6 +90,7 @@ function options() {
       weights: { type: 'string', default: 'int8,fp16' },
       steps: { type: 'string', default: '4' },
       'batch-size': { type: 'string', default: '1' },
+      limit: { type: 'string', default: 'none' },
       runs: { type: 'string', default: 'exported,built' },
       folder: { type: 'string' },
       json: { type: 'boolean', default: false },
@@ -95,17 +101,19 @@ function options() {
   const unknown = only.find((name) => !Object.hasOwn(parts, name));
   if (unknown !== undefined)
     throw new UserError(`unknown part '${unknown}'`, '--only', `choose from ${Object.keys(parts)}`);
-  const count = (name: 'steps' | 'batch-size'): number => {
+  const count = (name: 'steps' | 'batch-size' | 'limit'): number => {
     const value = Number(values[name]);
     if (Number.isInteger(value) && value >= 1) return value;
     throw new UserError(`'${values[name]}' is not a count`, `--${name}`, 'give a whole number from 1');
   };
+  const limit = values.limit === 'none' ? Number.POSITIVE_INFINITY : count('limit');
   const [steps, batchSize] = [count('steps'), count('batch-size')];
   return {
     ...values,
     only,
     weights: values.weights.split(','),
     runs: values.runs.split(','),
+    limit,
     steps,
     batchSize,
   };

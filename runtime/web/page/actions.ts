@@ -52,6 +52,9 @@ async function readRuns(): Promise<ServedRuns['runs']> {
 export async function start(): Promise<void> {
   await attempt(async () => {
     worker = await connect();
+    // before there is a button to press: the worker must know where the page lies
+    const choosing = worker.start(pageFolder, new URLSearchParams(location.search).get('device'));
+    choosing.catch(() => undefined); // said below
     const runs = await readRuns();
     const [first, other] = runs;
     change({ runs, first: first && { run: first.name, adapter: OWN } });
@@ -59,7 +62,7 @@ export async function start(): Promise<void> {
       change({ second: { run: other.name, adapter: OWN } });
     const kept = await Promise.all(runs.map((run) => worker.isKept(run.weights.sha256)));
     change({ kept: new Set(runs.filter((_, i) => kept[i]).map(({ name }) => name)) });
-    change({ choice: await worker.start(pageFolder, new URLSearchParams(location.search).get('device')) });
+    change({ choice: await choosing });
     if (first && kept[0]) await load(state.first!);
   });
 }

@@ -105,12 +105,12 @@ export async function trainInNode(run: string, { train, batchSize, epochs }: Tra
 const secondsOf = ({ stages }: PageTraining, names: readonly (keyof typeof states)[]): Row =>
   Object.fromEntries(names.map((name) => [`${name} s`, stages.get(name) ?? 0]));
 
-/** Two epochs of the whole bundled training split with the page's own settings. */
-export async function epochRow(run: string, folder: string): Promise<Row> {
+/** Two epochs of the bundled training split (its first questions, if limited) with the page's own settings. */
+export async function epochRow(run: string, folder: string, limit: number): Promise<Row> {
   const tab = await openTab([run], '');
   try {
-    const all = { train: Number.POSITIVE_INFINITY, validation: Number.POSITIVE_INFINITY };
-    const onPage = await trainOnPage(tab, folder, { ...all, batchSize: undefined, epochs: 2 });
+    const job = { train: limit, validation: limit, batchSize: undefined, epochs: 2 };
+    const onPage = await trainOnPage(tab, folder, job);
     const perEpoch = onPage.steps.length / 2;
     const sum = (from: number) =>
       onPage.steps.slice(from, from + perEpoch).reduce((n, { seconds }) => n + seconds, 0);
