@@ -123,7 +123,7 @@ describe.concurrent('ort-data', () => {
 
   test.each<[string, () => string[], RegExp]>([
     ['no command', () => [], /^a command is missing/],
-    ['no data', () => ['check'], /^Not enough non-option arguments/],
+    ['no data', () => ['check'], /^Missing required argument: data/],
     ['an unknown set', () => ['check', 'nothing'], /^unknown data set 'nothing'\n/],
     [
       'a sheet of another kind',
