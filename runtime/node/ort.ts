@@ -3,7 +3,7 @@ import { env, InferenceSession, listSupportedBackends, Tensor as OrtTensor } fro
 import type { DeviceSession } from '../core/device-session.js';
 import { type ElementType, wrapDeviceSession } from '../core/ort-session.js';
 import type { Session, Tensor } from '../core/session.js';
-import { type Device, providerOf } from './devices/device.js';
+import { type Device, isCuda, providerOf } from './devices/device.js';
 import { sessionError } from './devices/provider-error.js';
 
 export interface OpenOptions {
@@ -71,6 +71,8 @@ export async function openDeviceSession(
   model: string | Uint8Array,
   options: DeviceOptions = {},
 ): Promise<DeviceSession> {
+  // else products of float32 would have 10 bits; read by NVIDIA's libraries, which have no option in onnxruntime-node
+  if (options.device && isCuda(options.device)) process.env.NVIDIA_TF32_OVERRIDE ??= '0';
   let session: InferenceSession;
   try {
     const settings = sessionOptions(options);

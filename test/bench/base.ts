@@ -23,6 +23,7 @@ const HELP = `npm run bench:base -- [options]
   --questions-per-image K  questions on one image in a batch (default: 1)
   --memory M      packed or mapped weights (default: the program's choice)
   --cut LEVEL     none, vit or kv (default: none): a frozen image encoder is computed at every step
+  --device NAME   as ort-train takes it (default: cpu); --precision float16 or bfloat16 is for cards
   --json          print JSON
 Builds each row with the same random weights and trains it on VQA-RAD at the preset's image size. The largest
 row needs 15 GB of memory, the folder for temporary files 6 GB.`;
@@ -49,6 +50,8 @@ interface Options {
   readonly cut: string;
   readonly memory: string;
   readonly questionsPerImage: number;
+  readonly device: string;
+  readonly precision: string;
 }
 
 /** Runs build-graph as users do. */
@@ -65,9 +68,10 @@ async function build(args: readonly string[]): Promise<{ seconds: number; peakBy
 /** Trains a run for some steps in the trainer's own process. */
 async function train(
   run: string,
-  { steps, batchSize, cut, memory: kept, questionsPerImage }: Options,
-): Promise<{ seconds: number; peakBytes: number }> {
+  { steps, batchSize, cut, memory: kept, questionsPerImage, device }: Options,
+): Promise<{ seconds: number; loss: number; peakBytes: number }> {
   const seconds: number[] = [];
+  let loss = Number.NaN;
   // with a cut the first epoch computes what later ones read: the last epoch is measured
   const epochs = cut === 'none' ? 1 : 2;
   const options = {
@@ -78,16 +82,19 @@ async function train(
     questionsPerImage,
     cut: cut as TrainOptions['cut'],
     weightsInMemory: kept as TrainOptions['weightsInMemory'],
+    device,
     epochs,
     evalEvery: 0,
     lr: 1e-5,
   };
   const training = trainInChild({ run, options, resume: false, maxSteps: epochs * steps }, (event) => {
-    if (event.type === 'step') seconds.push(batchSize / event.samplesPerSecond);
+    if (event.type !== 'step') return;
+    seconds.push(batchSize / event.samplesPerSecond);
+    loss = event.loss;
   });
   const memory = watchMemory(training.pid);
   await training.finished;
-  return { seconds: median(seconds.slice(-steps)), peakBytes: memory.stop() };
+  return { seconds: median(seconds.slice(-steps)), loss, peakBytes: memory.stop() };
 }
 
 const gigabytes = (bytes: number): number => bytes / 1e9;
@@ -103,6 +110,7 @@ async function measureRow(name: string, weights: string, folder: string, options
     '--preset',
     options.preset,
     ...(options.recompute ? ['--recompute', options.recompute] : []),
+    ...['--precision', options.precision],
     ...(compute ? ['--frozen-compute', compute, '--int8-skip', 'none'] : []),
   ];
   const built = await build([...flags, '--out', folder, '--name', basename(run), '--weights', weights]);
@@ -116,6 +124,7 @@ async function measureRow(name: string, weights: string, folder: string, options
     's/step': trained.seconds,
     'samples/s': options.batchSize / trained.seconds,
     'peak GB': gigabytes(trained.peakBytes),
+    'last loss': trained.loss,
   };
 }
 
@@ -130,6 +139,8 @@ function options() {
       cut: { type: 'string', default: 'none' },
       memory: { type: 'string', default: 'auto' },
       'questions-per-image': { type: 'string', default: '1' },
+      device: { type: 'string', default: 'cpu' },
+      precision: { type: 'string', default: 'float32' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -168,7 +179,7 @@ async function main(): Promise<void> {
       'weights',
     ]);
     const weights = weightsPath(first, readManifest(first));
-    const title = `${chosen.preset}, batch ${chosen.batchSize}, ${cpus().length} CPUs (${cpus()[0]?.model}); random weights and graphs written in ${made.seconds.toFixed(0)} s with ${gigabytes(made.peakBytes).toFixed(2)} GB`;
+    const title = `${chosen.preset}, batch ${chosen.batchSize}, ${chosen.device}, ${chosen.precision}, ${cpus().length} CPUs (${cpus()[0]?.model}); random weights and graphs written in ${made.seconds.toFixed(0)} s with ${gigabytes(made.peakBytes).toFixed(2)} GB`;
     const measured: Row[] = [];
     for (const row of rows) {
       measured.push(await measureRow(row.trim(), weights, folder, chosen));

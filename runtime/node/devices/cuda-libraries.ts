@@ -8,16 +8,11 @@ import { basename, dirname, join } from 'node:path';
 export const INSTALL_CUDA =
   'npm rebuild onnxruntime-node --onnxruntime-node-install=cuda12 --foreground-scripts';
 
-/** What the provider links: CUDA 12 and cuDNN 9. */
-const LIBRARIES = [
-  'libcuda.so.1',
-  'libcudart.so.12',
-  'libcublas.so.12',
-  'libcublasLt.so.12',
-  'libcufft.so.11',
-  'libcurand.so.10',
-  'libcudnn.so.9',
-] as const;
+/** Loaded by name while a graph runs, so that the provider's file does not list it. */
+const CUDNN = 'libcudnn.so.9';
+
+/** Libraries of the CUDA toolkit that a provider may link, of any version. */
+const TOOLKIT = /^lib(cuda|cudart|cublas|cublasLt|cufft|curand|cudnn)\.so\.\d+$/;
 
 /** The provider's file, there or not. */
 export function cudaProviderPath(): string {
@@ -48,7 +43,17 @@ function searchFolders(): string[] {
         .filter((name) => /^cuda(-|$)/.test(name))
         .map((name) => join('/usr/local', name, 'lib64'))
     : [];
-  return [...(process.env.LD_LIBRARY_PATH ?? '').split(':').filter(Boolean), ...usual];
+  return [...(process.env.LD_LIBRARY_PATH ?? '').split(':').filter(Boolean), ...usual].filter((folder) =>
+    existsSync(folder),
+  );
+}
+
+/** Paths of all shared libraries by name, those of the first folder where there are several. */
+function knownLibraries(): Map<string, string> {
+  const inFolders = searchFolders().flatMap((folder) =>
+    readdirSync(folder).map((name) => [name, join(folder, name)] as const),
+  );
+  return new Map([...linkerCache(), ...inFolders.reverse()]);
 }
 
 /** Version in a library's real file name: libcudart.so.12.4.127 is 12.4.127. */
@@ -68,13 +73,34 @@ export interface FoundLibrary {
 
 /** Finds shared libraries as the linker would. */
 export function findLibraries(names: readonly string[]): FoundLibrary[] {
-  const cache = linkerCache();
-  const folders = searchFolders();
-  return names.map((name) => {
-    const path =
-      folders.map((folder) => join(folder, name)).find((file) => existsSync(file)) ?? cache.get(name) ?? null;
-    return { name, path, version: path && versionOf(path) };
-  });
+  const known = knownLibraries();
+  return names.map((name) => found(name, known.get(name)));
+}
+
+const found = (name: string, path: string | undefined): FoundLibrary => ({
+  name,
+  path: path ?? null,
+  version: path === undefined ? null : versionOf(path),
+});
+
+/**
+ * What the provider links, as the dynamic linker resolves it: the version of CUDA is the provider's choice (of 1.30
+ * CUDA 13 in PyPI's build).
+ *
+ * @param listing what `ldd` prints
+ */
+export function linkedLibraries(listing: string): FoundLibrary[] {
+  const lines = [...listing.matchAll(/^\s*(lib(?:cu|nv)\S+) => (?:not found|(\/\S+))/gm)];
+  return lines.map(([, name, path]) => found(name!, path));
+}
+
+/** The provider's libraries; before it is installed, those of any CUDA that is there. */
+function cudaLibraries(provider: boolean): FoundLibrary[] {
+  if (provider)
+    return [...linkedLibraries(outputOf('ldd', [cudaProviderPath()]) ?? ''), ...findLibraries([CUDNN])];
+  return [...knownLibraries()]
+    .filter(([name]) => TOOLKIT.test(name))
+    .map(([name, path]) => found(name, path));
 }
 
 export interface NvidiaCard {
@@ -105,7 +131,7 @@ export interface CudaFacts {
 export function cudaFacts(): CudaFacts {
   const provider = hasCudaProvider();
   const cards = nvidiaCards();
-  const libraries = findLibraries(LIBRARIES);
+  const libraries = cudaLibraries(provider);
   const absent = libraries.filter((l) => !l.path).map((l) => l.name);
   const missing = [
     ...(process.platform === 'linux' && process.arch === 'x64'
@@ -113,7 +139,9 @@ export function cudaFacts(): CudaFacts {
       : ['onnxruntime-node has CUDA for Linux x64 only']),
     ...(cards.length > 0 ? [] : ['no NVIDIA card: nvidia-smi names none']),
     ...(provider ? [] : [`the CUDA provider of ONNX Runtime is not installed: ${INSTALL_CUDA}`]),
-    ...(absent.length > 0 ? [`CUDA 12 and cuDNN 9 are not complete: ${absent.join(', ')}`] : []),
+    ...(absent.length > 0
+      ? [`libraries that the CUDA provider needs are not found: ${absent.join(', ')}`]
+      : []),
   ];
   return { cards, libraries, provider, missing };
 }

@@ -4,7 +4,11 @@ import { GraphBuilder } from '../../../../graph-builder/ir/builder.js';
 import { writeOnnx } from '../../../../graph-builder/onnx/write.js';
 import { float32, floats } from '../../../../runtime/core/session.js';
 import { copiedBytes } from '../../../../runtime/node/devices/copied-bytes.js';
-import { findLibraries, hasCudaProvider } from '../../../../runtime/node/devices/cuda-libraries.js';
+import {
+  findLibraries,
+  hasCudaProvider,
+  linkedLibraries,
+} from '../../../../runtime/node/devices/cuda-libraries.js';
 import { parseDevice, providerOf } from '../../../../runtime/node/devices/device.js';
 import { DeviceError, sessionError } from '../../../../runtime/node/devices/provider-error.js';
 import { openSession } from '../../../../runtime/node/ort.js';
@@ -82,4 +86,17 @@ test('libraries are found as the linker finds them; what is missing is no error'
   const [absent, c] = findLibraries(['libnone.so.77', 'libc.so.6']);
   expect(absent).toEqual({ name: 'libnone.so.77', path: null, version: null });
   if (process.platform === 'linux') expect(c!.path).toMatch(/libc\.so\.6$/);
+});
+
+test("the provider's libraries are those that the dynamic linker names", () => {
+  const listing = [
+    '\tlinux-vdso.so.1 (0x00007ffd)',
+    '\tlibcublas.so.13 => not found',
+    '\tlibcudart.so.13 => /opt/nowhere/libcudart.so.13 (0x00007f5456fa8000)',
+    '\tlibm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x00007f5456fa8000)',
+  ].join('\n');
+  expect(linkedLibraries(listing)).toEqual([
+    { name: 'libcublas.so.13', path: null, version: null },
+    { name: 'libcudart.so.13', path: '/opt/nowhere/libcudart.so.13', version: '?' },
+  ]);
 });

@@ -1,4 +1,4 @@
-/** @file The weight-only form on WebGPU without the CPU's help: the CPU's numbers. */
+/** @file The weight-only form on a device without the CPU's help: the CPU's numbers. */
 import { describe, expect, test } from 'vitest';
 import { verify } from '../../graph-builder/ir/graph.js';
 import { lossGraph } from '../../graph-builder/models/miss.js';
@@ -14,7 +14,7 @@ import {
 } from '../../training-artifacts/weights/safetensors-file.js';
 import { goldenConfig, norm, weightsFile } from '../support/golden.js';
 import { fileWithInt8, inInt8, weightsPathIn } from '../support/int8.js';
-import { isSkipped } from './adapter.js';
+import { device, isSkipped } from './adapter.js';
 import { graphCases } from './graph-cases.js';
 import { openOn } from './open.js';
 
@@ -35,7 +35,7 @@ function halfFile(): string {
 
 const TOLERANCE = 1e-4; // as in graphs.test.ts
 
-describe.skipIf(isSkipped)('WebGPU', () => {
+describe.skipIf(isSkipped)(device, () => {
   const file = fileWithInt8(weightsFile, lossGraph(goldenConfig), 'weight-only');
 
   test.each(Object.entries(graphCases('lora-r4', 'P/P/P')))(
@@ -47,13 +47,13 @@ describe.skipIf(isSkipped)('WebGPU', () => {
         int8.nodes.some((n) => n.op === 'MatMulNBits'),
         what,
       ).toBe(true);
-      const outputs = async (device: Device): Promise<Feeds> => {
-        const session = await openOn(int8, { device }, file);
+      const outputs = async (on: Device): Promise<Feeds> => {
+        const session = await openOn(int8, { device: on }, file);
         const results = await session.run(feeds);
         await session.release();
         return results as Feeds;
       };
-      const [ours, theirs] = [await outputs('webgpu'), await outputs('cpu')];
+      const [ours, theirs] = [await outputs(device), await outputs('cpu')];
       const all = norm(Object.values(theirs).map((t) => norm(Array.from(t.data, Number))));
       for (const [name, { data }] of Object.entries(theirs)) {
         const [a, b] = [Array.from(ours[name]!.data, Number), Array.from(data, Number)];
@@ -67,14 +67,14 @@ describe.skipIf(isSkipped)('WebGPU', () => {
     const { graph, feeds } = graphCases('lora-r4', 'F/P/P')['question encoder']!;
     const half = verify(halfWeights(graph, (p) => p.shape.length > 1, 'whole'));
     expect(half.parameters.some((p) => p.dtype === 'float16')).toBe(true);
-    const session = await openOn(half, { device: 'webgpu' }, halfFile());
+    const session = await openOn(half, { device }, halfFile());
     const results = await session.run(feeds);
     await session.release();
     for (const { data } of Object.values(results as Feeds))
       expect(Array.from(data, Number).every(Number.isFinite)).toBe(true);
   });
 
-  test('the dynamic form is refused by name: it is for the CPU', async () => {
+  test.skipIf(device !== 'webgpu')('the dynamic form is refused by name: it is for the CPU', async () => {
     const { graph } = graphCases('lora-r4', 'F/P/P').evaluation!;
     const dynamic = fileWithInt8(weightsFile, lossGraph(goldenConfig), 'dynamic');
     await expect(openOn(inInt8(graph, 'dynamic'), { device: 'webgpu' }, dynamic)).rejects.toThrow(

@@ -1,4 +1,7 @@
-/** @file A WebGPU adapter for the tests: the machine's own, or the software Vulkan in Debian's chromium package. */
+/**
+ * @file The device that the tests run on: MILE_ORT_DEVICE (cuda, cuda:1), by default WebGPU, on the machine's own
+ * adapter or on the software Vulkan in Debian's chromium package.
+ */
 import { existsSync, readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +9,11 @@ import { afterAll } from 'vitest';
 import { GraphBuilder } from '../../graph-builder/ir/builder.js';
 import { writeOnnx } from '../../graph-builder/onnx/write.js';
 import type { Session } from '../../runtime/core/session.js';
+import { type Device, isCuda, parseDevice } from '../../runtime/node/devices/device.js';
 import { openSession } from '../../runtime/node/ort.js';
+
+/** What is compared with the CPU. */
+export const device = parseDevice(process.env.MILE_ORT_DEVICE ?? 'webgpu') as Device;
 
 const CHROMIUM = '/usr/lib/chromium';
 const DRIVERS = '/usr/share/vulkan/icd.d';
@@ -36,15 +43,18 @@ function loadLoader(): void {
 
 /** Prepares this process: a session on the adapter, or undefined. */
 async function findAdapter(): Promise<Session | undefined> {
-  const driver = driverFile();
-  if (driver) process.env.VK_ICD_FILENAMES ??= driver;
-  loadLoader();
+  if (!isCuda(device)) {
+    const driver = driverFile();
+    if (driver) process.env.VK_ICD_FILENAMES ??= driver;
+    loadLoader();
+  }
   const g = new GraphBuilder();
   const x = g.input('x', 'float32', [1]);
   const graph = writeOnnx(g.finish({ y: g.add(x, x) }), { name: 'probe', weights: () => undefined as never });
   try {
-    return await openSession(graph, { device: 'webgpu' });
-  } catch {
+    return await openSession(graph, { device });
+  } catch (error) {
+    if (process.env.MILE_ORT_DEVICE) throw error; // asked for
     return undefined;
   }
 }
@@ -58,5 +68,5 @@ export const isSkipped = !held && !process.env.CI;
 
 if (isSkipped)
   console.warn(
-    'WebGPU tests are skipped: no adapter. On Debian, apt-get install chromium brings a software one.',
+    'Device tests are skipped: no WebGPU adapter. On Debian, apt-get install chromium brings a software one.',
   );
