@@ -61,6 +61,8 @@ class ImageWorker {
   }
 
   close(): Promise<number> {
+    // a late reply would let go of the thread, and with nothing else to do the process would end before its end is told
+    this.thread.removeAllListeners('message');
     return this.thread.terminate();
   }
 
