@@ -99,9 +99,10 @@ def prefixed_attention(attention, prompt: PromptEncoder):
     def attend(hidden_states, attention_mask, **_others):
         key = grown(attention.key(hidden_states), 2 * attention.layer_idx)
         value = grown(attention.value(hidden_states), 2 * attention.layer_idx + 1)
-        mask = pad(attention_mask, (prompt.embedding.num_embeddings, 0))  # 0 is added to a visible score
         scores = heads(attention.query(hidden_states)) @ key.mT / math.sqrt(attention.attention_head_size)
-        probabilities = (scores + mask).softmax(-1)
+        if attention_mask is not None:  # none: nothing is padded
+            scores = scores + pad(attention_mask, (prompt.embedding.num_embeddings, 0))  # 0: visible
+        probabilities = scores.softmax(-1)
         return (probabilities @ value).transpose(1, 2).flatten(2), probabilities
 
     return attend
