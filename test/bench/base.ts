@@ -109,8 +109,9 @@ async function measureRow(name: string, weights: string, folder: string, options
     placement,
     '--preset',
     options.preset,
+    '--precision',
+    options.precision,
     ...(options.recompute ? ['--recompute', options.recompute] : []),
-    ...['--precision', options.precision],
     ...(compute ? ['--frozen-compute', compute, '--int8-skip', 'none'] : []),
   ];
   const built = await build([...flags, '--out', folder, '--name', basename(run), '--weights', weights]);

@@ -43,15 +43,22 @@ function searchFolders(): string[] {
         .filter((name) => /^cuda(-|$)/.test(name))
         .map((name) => join('/usr/local', name, 'lib64'))
     : [];
-  return [...(process.env.LD_LIBRARY_PATH ?? '').split(':').filter(Boolean), ...usual].filter((folder) =>
-    existsSync(folder),
-  );
+  return [...(process.env.LD_LIBRARY_PATH ?? '').split(':').filter(Boolean), ...usual];
+}
+
+/** Names in a folder; none where there is no such folder, or none that we may read. */
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
 }
 
 /** Paths of all shared libraries by name, those of the first folder where there are several. */
 function knownLibraries(): Map<string, string> {
   const inFolders = searchFolders().flatMap((folder) =>
-    readdirSync(folder).map((name) => [name, join(folder, name)] as const),
+    namesIn(folder).map((name) => [name, join(folder, name)] as const),
   );
   return new Map([...linkerCache(), ...inFolders.reverse()]);
 }

@@ -1,10 +1,14 @@
 /** @file Devices by name, what they copy, and errors that say what to install. */
-import { expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test, vi } from 'vitest';
 import { GraphBuilder } from '../../../../graph-builder/ir/builder.js';
 import { writeOnnx } from '../../../../graph-builder/onnx/write.js';
 import { float32, floats } from '../../../../runtime/core/session.js';
 import { copiedBytes } from '../../../../runtime/node/devices/copied-bytes.js';
 import {
+  cudaFacts,
   findLibraries,
   hasCudaProvider,
   linkedLibraries,
@@ -87,6 +91,20 @@ test('libraries are found as the linker finds them; what is missing is no error'
   expect(absent).toEqual({ name: 'libnone.so.77', path: null, version: null });
   if (process.platform === 'linux') expect(c!.path).toMatch(/libc\.so\.6$/);
 });
+
+test.skipIf(hasCudaProvider())(
+  'without the provider, libraries of any CUDA are listed; odd search folders are no error',
+  () => {
+    const folder = mkdtempSync(join(tmpdir(), 'mile-ort-test-'));
+    const library = join(folder, 'libcublas.so.77');
+    writeFileSync(library, '');
+    vi.stubEnv('LD_LIBRARY_PATH', `${library}:${join(folder, 'nowhere')}:${folder}`); // a file, nothing, a folder
+    const { libraries } = cudaFacts();
+    vi.unstubAllEnvs();
+    rmSync(folder, { recursive: true });
+    expect(libraries).toContainEqual({ name: 'libcublas.so.77', path: library, version: '77' });
+  },
+);
 
 test("the provider's libraries are those that the dynamic linker names", () => {
   const listing = [

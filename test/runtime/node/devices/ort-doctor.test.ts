@@ -31,7 +31,6 @@ test('--json --offline-proof: the CPU passes, and nothing tried to leave', async
   expect(machine.backends.map((b) => b.name)).toContain('webgpu');
   expect(machine.cpu.cores).toBeGreaterThan(0);
   expect(machine.memoryGb.total).toBeGreaterThan(machine.memoryGb.free);
-  for (const { name } of machine.cuda.libraries) expect(name).toMatch(/^lib(cu|nv)\w*\.so\.\d+$/);
   expect(machine.cuda.missing.length === 0).toBe(machine.cuda.provider && machine.cuda.cards.length > 0);
   const [cpu, webgpu] = selfTests;
   expect(cpu).toMatchObject({ device: 'cpu', result: 'pass', problem: null });
