@@ -11,6 +11,7 @@ import { trainInChild } from '../../runtime/node/training/in-child.js';
 import { type TrainOptions, trainDefaults } from '../../runtime/node/training/options.js';
 import { readManifest, weightsPath } from '../../training-artifacts/graphs/manifest.js';
 import { median } from './measure.js';
+import { runMain } from './run-main.js';
 import { formatSection, type Row } from './table.js';
 
 const HELP = `npm run bench:base -- [options]
@@ -194,10 +195,4 @@ async function main(): Promise<void> {
   }
 }
 
-try {
-  await main();
-} catch (error) {
-  if (!(error instanceof UserError)) throw error; // a bug of ours: here the stack helps
-  console.error(error.message);
-  process.exitCode = 2;
-}
+await runMain(main);

@@ -15,6 +15,7 @@ import { trainInChild } from '../../runtime/node/training/in-child.js';
 import { trainDefaults } from '../../runtime/node/training/options.js';
 import { writeJson } from '../../training-artifacts/files.js';
 import { median } from './measure.js';
+import { runMain } from './run-main.js';
 import { formatSection, type Row } from './table.js';
 
 const HELP = `npm run bench:int8 -- [options]
@@ -195,10 +196,4 @@ async function main(): Promise<void> {
   if (json) console.log(JSON.stringify(sections, null, 2));
 }
 
-try {
-  await main();
-} catch (error) {
-  if (!(error instanceof UserError)) throw error; // a bug of ours: here the stack helps
-  console.error(error.message);
-  process.exitCode = 2;
-}
+await runMain(main);

@@ -11,6 +11,7 @@ import { dropoutCost } from './dropout.js';
 import type { BenchOptions } from './measure.js';
 import { optimizerSpeed } from './optimizer.js';
 import { profileRun, type RunToProfile } from './profile-run.js';
+import { runMain } from './run-main.js';
 import { formatSection, type Row, type Section } from './table.js';
 import { trainingStep } from './training-step.js';
 import { vitStep } from './vit-step.js';
@@ -106,10 +107,4 @@ async function main(): Promise<void> {
   if (json) console.log(JSON.stringify({ machine, repeats, threads, sections }, null, 2));
 }
 
-try {
-  await main();
-} catch (error) {
-  if (!(error instanceof UserError)) throw error; // a bug of ours: here the stack helps
-  console.error(error.message);
-  process.exitCode = 2;
-}
+await runMain(main);

@@ -5,6 +5,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../../graph-builder/errors.js';
+import { runMain } from './run-main.js';
 import { formatSection, type Row, type Section } from './table.js';
 import { answerSection } from './web/answer.js';
 import { runBin } from './web/programs.js';
@@ -137,10 +138,4 @@ async function main(): Promise<void> {
   if (json) console.log(JSON.stringify({ machine, sections }, null, 2));
 }
 
-try {
-  await main();
-} catch (error) {
-  if (!(error instanceof UserError)) throw error; // a bug of ours: here the stack helps
-  console.error(error.message);
-  process.exitCode = 2;
-}
+await runMain(main);

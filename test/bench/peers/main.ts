@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { UserError } from '../../../graph-builder/errors.js';
 import { machineFacts } from '../../../runtime/node/devices/machine.js';
 import { writeJson } from '../../../training-artifacts/files.js';
+import { runMain } from '../run-main.js';
 import { formatSection } from '../table.js';
 import { measureEpochs } from './epoch.js';
 import { openPeer, pythonWithPeers, type Settings, settingNames } from './programs.js';
@@ -173,10 +174,4 @@ async function main(): Promise<void> {
   }
 }
 
-try {
-  await main();
-} catch (error) {
-  if (!(error instanceof UserError)) throw error; // a bug of ours: here the stack helps
-  console.error(error.message);
-  process.exitCode = 2;
-}
+await runMain(main);
