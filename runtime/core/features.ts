@@ -39,7 +39,7 @@ export class FrozenFeatures {
   computed = { items: 0, ms: 0 };
 
   constructor(
-    private readonly session: Session,
+    private readonly session: Pick<Session, 'run'>,
     private readonly store: FeatureStore,
     private readonly layout: readonly FeatureLayout[],
   ) {}

@@ -23,14 +23,21 @@ export function servingFeeds(values: Values, { variant, config }: Manifest): Fee
   return servedFeeds(tensors, variant, config.textHeads);
 }
 
+interface GraphSettings {
+  readonly threads?: number | null | undefined;
+  /** see OpenOptions */
+  readonly prepacking?: boolean;
+}
+
 export const openGraph = (
   run: string,
   manifest: Pick<Manifest, 'weights'>,
   role: GraphRole,
-  threads?: number,
+  { threads, prepacking = true }: GraphSettings = {},
 ): Promise<Session> =>
   openSession(join(run, graphFiles[role]), {
     weightsFolder: dirname(weightsPath(run, manifest)),
+    prepacking,
     ...(threads && { threads }),
   });
 
@@ -39,7 +46,7 @@ export async function openInference(
   manifest: Manifest,
   threads?: number,
 ): Promise<InferenceSessions> {
-  const open = (role: GraphRole) => openGraph(run, manifest, role, threads);
+  const open = (role: GraphRole) => openGraph(run, manifest, role, { threads });
   return {
     imageEncoder: await open('imageEncoder'),
     questionEncoder: await open('questionEncoder'),

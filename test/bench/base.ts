@@ -20,7 +20,7 @@ const HELP = `npm run bench:base -- [options]
   --rows NAMES    comma-separated 'variant placement' pairs, e.g. 'lora-r8 F/P/P,ia3 F/P/P'; a third word is what
                   computes with frozen weights: 'lora-r8 P/P/P int8' (float32 if there is none)
   --preset NAME   default: miss-base
-  --recompute M   none, attention or blocks (default: the program's choice)
+  --recompute M   none, selective or blocks (default: the program's choice)
   --questions-per-image K  questions on one image in a batch (default: 1)
   --memory M      packed or mapped weights (default: the program's choice)
   --cut LEVEL     none, vit or kv (default: none): a frozen image encoder is computed at every step

@@ -47,7 +47,7 @@ export async function profileRun({ run, threads, ...given }: RunToProfile): Prom
   return profiled(title, STEPS, async (profilePrefix) => {
     const session = await openSession(join(run, graphFiles[task.role]), {
       weightsFolder: dirname(weightsPath(run, manifest)),
-      prepacking: memoryForm(manifest, options) === 'packed',
+      prepacking: memoryForm(manifest, task.role, options) === 'packed',
       ...{ threads, profilePrefix },
     });
     const { weightDecay, clip } = options;

@@ -31,7 +31,7 @@ const forwardGraph = (): Graph =>
 export function vitGraphs(): { forward: Graph; both: Graph; trained: Graph } {
   const forward = forwardGraph();
   const both = prune(verify(differentiate(forward, { loss: forward.outputs.loss! })));
-  return { forward: prune(verify(forward)), both, trained: leavesLast(recompute(both, 'attention')) };
+  return { forward: prune(verify(forward)), both, trained: leavesLast(recompute(both, 'selective')) };
 }
 
 export const vitFeeds = (images: number): Feeds => ({

@@ -61,7 +61,7 @@ describe.skipIf(isSkipped)(device, () => {
     for (const [what, one] of Object.entries(cases)) expectEqual(what, await onBoth(one));
   });
 
-  test.each(['attention', 'blocks'] as const)('%s rebuilt in the backward pass', async (mode) => {
+  test.each(['selective', 'blocks'] as const)('%s rebuilt in the backward pass', async (mode) => {
     const { graph, feeds } = graphCases('lora-r4', 'P/P/P').training!;
     expectEqual(mode, await onBoth({ graph: verify(recompute(graph, mode)), feeds }));
   });

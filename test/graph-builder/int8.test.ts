@@ -242,7 +242,7 @@ describe.each([
   });
 });
 
-test.each(['attention', 'blocks'] as const)(
+test.each(['selective', 'blocks'] as const)(
   '%s rebuilt in the backward pass: the same bits',
   async (mode) => {
     const graph = prune(gradientGraph(goldenConfig, 'lora-r4', { placement: 'P/P/P' }));

@@ -34,7 +34,7 @@ describe.each([
   const graph = prune(trainingGraph(goldenConfig, name, { placement }));
   const all = { ...weights, ...(name === 'full' ? {} : variantTensors(name)), ...seeded };
 
-  test.each(['attention', 'blocks'] as const)(
+  test.each(['selective', 'blocks'] as const)(
     '%s: loss and gradients bit for bit, dropout on',
     async (mode) => {
       const rebuilt = prune(verify(recompute(graph, mode)));
@@ -48,7 +48,7 @@ describe.each([
   );
 
   test('the backward pass reads no kept value of the kind that is rebuilt', () => {
-    const rebuilt = prune(verify(recompute(graph, 'attention')));
+    const rebuilt = prune(verify(recompute(graph, 'selective')));
     const isBackward = (n: string) => n.startsWith('backward/') || n.startsWith('rebuilt/');
     const probabilities = new Set(
       rebuilt.nodes

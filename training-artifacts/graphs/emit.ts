@@ -58,7 +58,7 @@ const LONG = 400;
 
 /** Attention is rebuilt where its probabilities are large and have gradients: less memory and less time. */
 const defaultRecompute = ({ config, variant }: Plan): RecomputeMode =>
-  imageTokens(config) >= LONG && variant.modules.visual_encoder.method !== 'frozen' ? 'attention' : 'none';
+  imageTokens(config) >= LONG && variant.modules.visual_encoder.method !== 'frozen' ? 'selective' : 'none';
 
 const withGradients = (forward: Graph, form: Form): Graph => {
   const both = differentiate(forward, { loss: forward.outputs.loss! });

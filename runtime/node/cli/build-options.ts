@@ -2,6 +2,7 @@
 import type { Argv } from 'yargs';
 import { normalisationNames } from '../../../datasets/images/normalise.js';
 import type { MissConfig } from '../../../graph-builder/models/config.js';
+import { recomputeModes } from '../../../graph-builder/rewrites/recompute.js';
 import type { BuildOptions } from '../../../training-artifacts/graphs/plan.js';
 import { DEFAULT_PRESET } from '../runs.js';
 
@@ -62,9 +63,9 @@ export const buildOptions = <T>(y: Argv<T>) =>
       describe: 'dropout of modules that are not frozen; default 0.1',
     })
     .option('recompute', {
-      choices: ['none', 'attention', 'blocks'] as const,
+      choices: recomputeModes,
       describe:
-        'what the backward pass rebuilds instead of keeping: less memory, the same numbers; default attention where an image encoder with many tokens has gradients (there it is faster, too), else none',
+        'what the backward pass rebuilds instead of keeping: less memory, the same numbers. selective: attention, dropout masks, activations and what else is cheap; blocks: all but the residual stream, a quarter slower; default selective where an image encoder with many tokens has gradients (there it costs no time), else none',
     })
     .option('precision', {
       choices: ['float32', 'float16', 'bfloat16'] as const,

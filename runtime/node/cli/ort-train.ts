@@ -163,7 +163,7 @@ async function quote(run: string, given: TrainOptions, flags: Flags): Promise<Qu
 async function buildToFit(run: string, build: ChosenRun['build'], given: TrainOptions, flags: Flags) {
   const modes =
     flags.memoryGb !== undefined && build && !flags.recompute
-      ? ([undefined, 'attention', 'blocks'] as const)
+      ? ([undefined, 'selective', 'blocks'] as const)
       : [flags.recompute];
   for (const [i, mode] of modes.entries()) {
     await build?.(mode, i > 0);

@@ -74,7 +74,7 @@ const stepOptions = {
   'weights-in-memory': {
     choices: ['auto', 'packed', 'mapped'] as const,
     describe:
-      'packed: each product keeps a copy of its weights, faster at few rows; mapped: all read the pages of the weights file, which other processes share; default auto: mapped for large models whose image encoder has gradients',
+      'packed: each product keeps a copy of its weights, faster at few rows; mapped: all read the pages of the weights file, which other processes share; default auto: packed for small models and where only texts are computed (--cut kv), else mapped',
   },
   threads: { type: 'number', describe: 'threads inside an operator; default: all cores' },
 } as const;

@@ -2,6 +2,7 @@
 import { LineCounter, type Node, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { UserError } from '../../../graph-builder/errors.js';
+import { recomputeModes } from '../../../graph-builder/rewrites/recompute.js';
 import { parsePlacement } from '../../../graph-builder/variant/placement.js';
 import { readFile } from '../../../training-artifacts/files.js';
 import { scheduleNames } from '../../core/schedule.js';
@@ -26,7 +27,7 @@ const buildKeys = {
   'lora-dropout': share,
   'module-dropout': share,
   weights: text,
-  recompute: oneOrMore(z.enum(['none', 'attention', 'blocks'])),
+  recompute: oneOrMore(z.enum(recomputeModes)),
   'max-question-tokens': count,
   'image-size': count,
   'patch-size': count,

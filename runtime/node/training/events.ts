@@ -1,4 +1,5 @@
 /** @file What a training run tells while it works. */
+import type { MemoryForm } from './memory-form.js';
 import type { TrainOptions } from './options.js';
 
 export type TrainingEvent =
@@ -9,6 +10,7 @@ export type TrainingEvent =
       readonly steps: number;
       readonly stepsPerEpoch: number;
       readonly samples: number;
+      readonly weightsInMemory: MemoryForm;
       readonly notes: readonly string[];
     }
   | StepEvent

@@ -6,6 +6,7 @@ import { cutRoles, EVALUATION_CUT } from '../../../training-artifacts/graphs/cut
 import type { GraphRole, Manifest } from '../../../training-artifacts/graphs/manifest.js';
 import { distinctImages, imageSelection, pixelFeed, type Sample, textFeeds } from '../../core/batch.js';
 import { type FeatureItem, FrozenFeatures } from '../../core/features.js';
+import { OnDemandSession } from '../../core/on-demand.js';
 import { type Feeds, float32, floats, type Tensor } from '../../core/session.js';
 import { FileFeatureStore } from '../features/file-store.js';
 import type { ImageStore } from '../images.js';
@@ -35,6 +36,7 @@ export class FrozenInputs {
   private constructor(
     readonly level: CutLevel,
     private readonly features: FrozenFeatures,
+    private readonly session: OnDemandSession,
     private readonly store: FileFeatureStore,
     private readonly manifest: Manifest,
     private readonly images: ImageStore,
@@ -45,21 +47,22 @@ export class FrozenInputs {
     return cutRoles[this.level].training;
   }
 
-  static async open(
+  static open(
     run: string,
     manifest: Manifest,
     level: CutLevel,
     { threads, cacheGb }: TrainOptions,
     images: ImageStore,
-  ): Promise<FrozenInputs> {
+  ): FrozenInputs {
     const role = cutRoles[level].frozen;
     const { normalisation } = manifest.image;
     const { sha256, int8 } = manifest.weights;
     const group = [manifest.graphs[role]!.sha256, sha256, normalisation, ...(int8 ? [int8.sha256] : [])];
     const store = new FileFeatureStore(group, cacheGb * GB);
-    const session = await openGraph(run, manifest, role, threads ?? undefined);
+    // hundreds of image tokens gain little by packed copies of the weights, which each item needs once
+    const session = new OnDemandSession(() => openGraph(run, manifest, role, { threads, prepacking: false }));
     const features = new FrozenFeatures(session, store, manifest.cuts[level]!.features);
-    return new FrozenInputs(level, features, store, manifest, images);
+    return new FrozenInputs(level, features, session, store, manifest, images);
   }
 
   private get per(): FeatureOwner {
@@ -102,6 +105,9 @@ export class FrozenInputs {
     return float32(floats(states), [ids.length, imageTokens(config), config.hidden]);
   };
 
+  /** Gives back what the frozen graph takes of the memory; it comes again should an item be missing. */
+  releaseGraph = (): Promise<void> => this.session.release();
+
   /** What the frozen part took so far, for the log. */
   get summary(): { items: number; seconds: number; diskBytes: number; folder: string } {
     const { items, ms } = this.features.computed;
@@ -130,13 +136,13 @@ export class FrozenInputs {
  * The kept output of the image encoder for validation, where training keeps something of the image: also at level kv,
  * whose features no serving graph takes. Undefined for a run that was built without the graph for it.
  */
-export async function validationInputs(
+export function validationInputs(
   run: string,
   manifest: Manifest,
   options: TrainOptions,
   training: FrozenInputs,
   images: ImageStore,
-): Promise<FrozenInputs | undefined> {
+): FrozenInputs | undefined {
   if (!manifest.graphs[EVALUATION_CUT] || !manifest.cuts.vit) return undefined;
   return training.level === 'vit' ? training : FrozenInputs.open(run, manifest, 'vit', options, images);
 }
@@ -176,8 +182,11 @@ export async function chooseCut(
       `frozen features need ${gigabytes(cutBytes(manifest, 'vit', samples))}: raise --cache-gb to keep them`,
     );
   const open = (level: CutLevel) => FrozenInputs.open(run, manifest, level, options, images);
-  let inputs = await open(wanted[0]!);
-  if (wanted.length > 1 && !(await readsFaster(inputs, samples))) inputs = await open(wanted[1]!);
+  let inputs = open(wanted[0]!);
+  if (wanted.length > 1 && !(await readsFaster(inputs, samples))) {
+    await inputs.releaseGraph();
+    inputs = open(wanted[1]!);
+  }
   const size = gigabytes(cutBytes(manifest, inputs.level, samples));
   const { folder } = inputs.summary;
   return {

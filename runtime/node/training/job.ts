@@ -25,7 +25,7 @@ import { type OpenedTrainer, openTrainer } from '../devices/open-trainer.js';
 import { ArraysTask } from './arrays-task.js';
 import type { EvaluationEvent, StepEvent, TrainingEvent, TrainingJob } from './events.js';
 import { logFolder, RunLog } from './log.js';
-import { type MemoryForm, memoryForm } from './memory-form.js';
+import { memoryForm } from './memory-form.js';
 import type { TrainOptions } from './options.js';
 import { type Restored, restore } from './restore.js';
 import type { TaskBatch, TrainingTask } from './task.js';
@@ -50,7 +50,6 @@ class Job {
   private readonly total: number;
   /** batches at the last checkpoint, or -1 */
   private saved: number;
-  private readonly memory: MemoryForm;
   private log!: RunLog;
   private trainer: StepTrainer | undefined;
 
@@ -74,7 +73,6 @@ class Job {
     this.notes = [...restored.notes];
     this.options = restored.options;
     const { batchSize, accumulate, epochs } = this.options;
-    this.memory = memoryForm(manifest, this.options);
     checkValidation(this.task.measures, this.options);
     this.stepsPerEpoch = Math.ceil(this.task.size / (batchSize * accumulate));
     this.total = this.stepsPerEpoch * epochs;
@@ -111,7 +109,8 @@ class Job {
     await this.task.load((what, done, total) => this.report({ type: 'loading', what, done, total }));
     const device = await this.chooseDevice();
     const environment = { ...this.state.environment, device };
-    const settled = { ...this.task.settled, device, weightsInMemory: this.memory };
+    const weightsInMemory = memoryForm(this.manifest, this.task.role, this.options);
+    const settled = { ...this.task.settled, device, weightsInMemory };
     this.state = { ...this.state, options: { ...this.options, ...settled }, environment };
     const { step, batches, lossScale } = this.state;
     const opened = await openTrainer({
@@ -120,7 +119,7 @@ class Job {
       role: this.task.role,
       device,
       ...(this.options.threads && { threads: this.options.threads }),
-      prepacking: this.memory === 'packed',
+      prepacking: weightsInMemory === 'packed',
       tensors: this.tensors,
       options,
       state: { step, lossScale },
@@ -134,6 +133,7 @@ class Job {
       steps: this.total,
       stepsPerEpoch: this.stepsPerEpoch,
       samples: this.task.size,
+      weightsInMemory,
       notes: [...this.notes, ...this.task.notes],
     });
     return opened;

@@ -7,7 +7,7 @@ import { writeJson } from '../../../training-artifacts/files.js';
 import { readAnyManifest, weightsPath } from '../../../training-artifacts/graphs/manifest.js';
 import { watchMemory } from '../memory.js';
 import { trainInChild } from './in-child.js';
-import { memoryForm } from './memory-form.js';
+import type { MemoryForm } from './memory-form.js';
 import type { TrainOptions } from './options.js';
 
 /**
@@ -19,7 +19,7 @@ const STEPS = { least: 3, most: 40, seconds: 20 };
 export interface Quote {
   readonly batchSize: number;
   readonly accumulate: number;
-  readonly weightsInMemory: TrainOptions['weightsInMemory'];
+  readonly weightsInMemory: MemoryForm;
   readonly secondsPerStep: number;
   /** largest proportional set size of the training process */
   readonly peakBytes: number;
@@ -36,6 +36,7 @@ interface Measurement {
   readonly secondsPerBatch: number;
   readonly peakBytes: number;
   readonly samples: number;
+  readonly weightsInMemory: MemoryForm;
 }
 
 /** A folder with the run's graphs, on the same weights: what is trained there is thrown away. */
@@ -53,7 +54,7 @@ async function measure(run: string, options: TrainOptions, batchSize: number): P
   const folder = scratchCopy(run);
   try {
     const seconds: number[] = [];
-    let samples = 0;
+    let [samples, weightsInMemory] = [0, 'packed' as MemoryForm];
     const steps = {
       ...options,
       batchSize,
@@ -67,7 +68,7 @@ async function measure(run: string, options: TrainOptions, batchSize: number): P
     };
     const job = { run: folder, options: steps, resume: false, maxSteps: STEPS.most };
     const training = trainInChild(job, (event) => {
-      if (event.type === 'start') samples = event.samples;
+      if (event.type === 'start') ({ samples, weightsInMemory } = event);
       if (event.type === 'step') seconds.push(batchSize / event.samplesPerSecond);
       const spent = seconds.reduce((a, b) => a + b, 0);
       if (seconds.length >= STEPS.least && spent > STEPS.seconds) training.stop();
@@ -76,23 +77,19 @@ async function measure(run: string, options: TrainOptions, batchSize: number): P
     await training.finished;
     const timed = seconds.slice(1);
     const mean = timed.reduce((a, b) => a + b, 0) / timed.length;
-    return { batchSize, secondsPerBatch: mean, peakBytes: memory.stop(), samples };
+    return { batchSize, secondsPerBatch: mean, peakBytes: memory.stop(), samples, weightsInMemory };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function quoteFor(
-  m: Measurement,
-  accumulate: number,
-  options: TrainOptions,
-  trainable: number,
-): Omit<Quote, 'weightsInMemory'> {
+function quoteFor(m: Measurement, accumulate: number, options: TrainOptions, trainable: number): Quote {
   const stepsPerEpoch = Math.ceil(m.samples / (m.batchSize * accumulate));
   const secondsPerStep = m.secondsPerBatch * accumulate;
   return {
     batchSize: m.batchSize,
     accumulate,
+    weightsInMemory: m.weightsInMemory,
     secondsPerStep,
     peakBytes: m.peakBytes,
     stepsPerEpoch,
@@ -113,29 +110,24 @@ function quoteFor(
 export async function quoteTraining(run: string, options: TrainOptions, limitBytes?: number): Promise<Quote> {
   const { trainable } = readAnyManifest(run).parameters;
   const whole = options.batchSize;
-  const { asked, weightsInMemory } = await chooseMemory(run, options, whole, limitBytes);
+  const asked = await chooseMemory(run, options, whole, limitBytes);
   const accumulate = (whole * options.accumulate) / asked.batchSize;
-  return { ...quoteFor(asked, accumulate, options, trainable), weightsInMemory };
+  return quoteFor(asked, accumulate, options, trainable);
 }
 
-/** Packed weights as long as a batch of one fits with them, else the mapped file. */
+/** Weights as the training chooses as long as a batch of one fits, else the mapped file. */
 async function chooseMemory(
   run: string,
   options: TrainOptions,
   whole: number,
   limitBytes: number | undefined,
-) {
-  const weightsInMemory = memoryForm(readAnyManifest(run), options);
+): Promise<Measurement> {
   try {
-    return { asked: await chooseBatch(run, options, whole, limitBytes), weightsInMemory };
+    return await chooseBatch(run, options, whole, limitBytes);
   } catch (error) {
-    if (!(error instanceof UserError) || error.where !== '--memory-gb' || weightsInMemory === 'mapped')
-      throw error;
-    const mapped = { ...options, weightsInMemory: 'mapped' as const };
-    return {
-      asked: await chooseBatch(run, mapped, whole, limitBytes),
-      weightsInMemory: mapped.weightsInMemory,
-    };
+    const isTooLarge = error instanceof UserError && error.where === '--memory-gb';
+    if (!isTooLarge || options.weightsInMemory !== 'auto') throw error;
+    return chooseBatch(run, { ...options, weightsInMemory: 'mapped' }, whole, limitBytes);
   }
 }
 

@@ -104,14 +104,15 @@ export class VqaTask implements TrainingTask {
       );
     const { inputs, note } = await chooseCut(run, manifest, options, samples, images);
     this.frozen = inputs;
-    if (inputs && validation.length > 0)
-      this.kept = await validationInputs(run, manifest, options, inputs, images);
+    if (inputs && validation.length > 0) this.kept = validationInputs(run, manifest, options, inputs, images);
     if (options.cut === 'auto') this.settled = { ...this.settled, cut: inputs?.level ?? 'none' };
     if (note) this.notes.push(note);
   }
 
   async batch(epoch: number, index: number): Promise<TaskBatch> {
     const { batchSize } = this.options;
+    // every item was seen
+    if (epoch > 0 && index === 0) await this.frozen?.releaseGraph();
     const samples = this.visited(epoch, index);
     const waited = this.images.waitedMs;
     const microBatches: Feeds[] = [];
@@ -206,7 +207,7 @@ export class VqaTask implements TrainingTask {
   ): Promise<number> {
     const { run, manifest, options, kept } = this;
     const role = kept ? EVALUATION_CUT : 'evaluation';
-    this.evaluation ??= await openGraph(run, manifest, role, options.threads ?? undefined);
+    this.evaluation ??= await openGraph(run, manifest, role, { threads: options.threads });
     const trained = Object.fromEntries([...tensors].map(([name, t]) => [name, float32(t.value, t.shape)]));
     let total = 0;
     for (let at = 0; at < samples.length; at += options.batchSize) {

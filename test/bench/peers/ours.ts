@@ -109,7 +109,7 @@ async function trainingStep(command: Open, manifest: Manifest): Promise<Opened> 
     manifest,
     role: source.role,
     device: 'cpu',
-    prepacking: memoryForm(manifest, options) === 'packed',
+    prepacking: memoryForm(manifest, source.role, options) === 'packed',
     ...(options.threads && { threads: options.threads }),
     tensors: initialTensors(run, manifest),
     options: { ...adamWDefaults, weightDecay: options.weightDecay, clip: options.clip },
@@ -164,7 +164,7 @@ const commands = {
       return [name, float32Tensor(shape, value)] as const;
     });
     writeSafetensors(adaptersFile, new Map(adapters));
-    const evaluation = await openGraph(run, manifest, 'evaluation', options.threads ?? undefined);
+    const evaluation = await openGraph(run, manifest, 'evaluation', { threads: options.threads });
     const weights = Object.fromEntries([...initial].map(([n, t]) => [n, float32(t.value, t.shape)]));
     const { loss } = await evaluation.run({ ...feeds, ...weights }, ['loss']);
     await evaluation.release();

@@ -47,7 +47,7 @@ function trainedRun(variant: string, placement: string, distance = 0.2): string 
 
 async function logitsOf(run: string): Promise<Float32Array> {
   const manifest = readManifest(run);
-  const session = await openGraph(run, manifest, 'forward', 1);
+  const session = await openGraph(run, manifest, 'forward', { threads: 1 });
   const values = manifest.trainable.length === 0 ? [] : [...readCheckpoint(run, 'last', manifest).tensors];
   const trained = Object.fromEntries(values.map(([name, t]) => [name, float32(t.value, t.shape)]));
   const { logits } = await session.run({ ...trained, ...goldenFeeds(manifest.config) });
@@ -58,7 +58,7 @@ async function logitsOf(run: string): Promise<Float32Array> {
 /** Of a serving graph of a merged run. */
 async function imageStates(run: string) {
   const manifest = readManifest(run);
-  const session = await openGraph(run, manifest, 'imageEncoder', 1);
+  const session = await openGraph(run, manifest, 'imageEncoder', { threads: 1 });
   const states = await session.run(goldenFeeds(manifest.config));
   await session.release();
   return states;
@@ -106,7 +106,7 @@ describe('merged weights in float16', () => {
     });
     emitVariant({ ...tinyBase, variant: 'full', weights: file }, rounded);
     const full = readManifest(rounded);
-    const session = await openGraph(rounded, full, 'forward', 1);
+    const session = await openGraph(rounded, full, 'forward', { threads: 1 });
     const values = [...initialTensors(rounded, full)].map(
       ([n, t]) => [n, float32(t.value, t.shape)] as const,
     );
