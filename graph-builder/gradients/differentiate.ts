@@ -19,26 +19,30 @@ function unbroadcast(g: GraphBuilder, dy: Value, shape: Value['shape']): Value {
   );
 }
 
-/** Adds up what the consumers of a value contributed to its gradient. */
+/**
+ * Adds up what the consumers of a value contributed to its gradient, each when it comes: contributions to what many
+ * layers read, the image's states, need not wait for the last.
+ */
 class Gradients {
-  private readonly contributions = new Map<Value, Contribution[]>();
   private readonly sums = new Map<Value, Value>();
+  private readonly waiting = new Map<Value, Exclude<Contribution, Value>[]>();
 
   constructor(private readonly g: GraphBuilder) {}
 
   contribute(to: Value, contribution: Contribution): void {
-    this.contributions.set(to, [...(this.contributions.get(to) ?? []), contribution]);
+    if ('addTo' in contribution) {
+      this.waiting.set(to, [...(this.waiting.get(to) ?? []), contribution]);
+      return;
+    }
+    const sum = this.sums.get(to);
+    this.sums.set(to, sum ? this.g.add(sum, contribution) : contribution);
   }
 
   of(value: Value): Value | undefined {
-    const parts = this.contributions.get(value);
-    if (!parts) return undefined;
     let sum = this.sums.get(value);
-    if (!sum) {
-      for (const part of parts) if (!('addTo' in part)) sum = sum ? this.g.add(sum, part) : part;
-      for (const part of parts) if ('addTo' in part) sum = part.addTo(sum);
-      this.sums.set(value, sum!);
-    }
+    for (const part of this.waiting.get(value) ?? []) sum = part.addTo(sum);
+    this.waiting.delete(value);
+    if (sum) this.sums.set(value, sum);
     return sum;
   }
 }
