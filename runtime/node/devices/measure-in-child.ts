@@ -1,5 +1,6 @@
 /** @file Measures a device in a process of its own. */
 import { fork } from 'node:child_process';
+import { withHugePages } from '../huge-pages.js';
 import type { Measured, MeasureJob } from './measure.js';
 import type { MeasureReply } from './measure-process.js';
 
@@ -21,6 +22,7 @@ export function measureInChild(job: MeasureJob): Promise<Outcome> {
   const child = fork(new URL('./measure-process.js', import.meta.url), {
     serialization: 'advanced', // typed arrays
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    env: withHugePages(),
   });
   let said = '';
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {

@@ -1,6 +1,7 @@
 /** @file Starts the trainer's process and talks to it. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { UserError } from '../../../graph-builder/errors.js';
+import { withHugePages } from '../huge-pages.js';
 import type { TrainingEvent, TrainingJob } from './events.js';
 import type { FromTrainer, ToTrainer } from './process.js';
 
@@ -48,6 +49,7 @@ function outcome(child: ChildProcess, onEvent: (event: TrainingEvent) => void): 
 export function trainInChild(job: TrainingJob, onEvent: (event: TrainingEvent) => void): RunningTraining {
   const child = fork(new URL('./process.js', import.meta.url), {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    env: withHugePages(),
   });
   const tell = (message: ToTrainer) => child.connected && child.send(message);
   const finished = outcome(child, onEvent);

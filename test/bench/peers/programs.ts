@@ -4,10 +4,11 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../../../datasets/package-root.js';
 import { withFrozenCompute } from '../../../runtime/node/frozen-compute-options.js';
+import { withHugePages } from '../../../runtime/node/huge-pages.js';
 import { emitVariant } from '../../../training-artifacts/graphs/emit.js';
 import { type Manifest, readManifest, weightsPath } from '../../../training-artifacts/graphs/manifest.js';
 import { cacheFolder } from '../../../training-artifacts/weights/cache.js';
-import type { PeerRow } from './rows.js';
+import type { PeerRow, StepRow } from './rows.js';
 import { Worker } from './worker.js';
 
 export const settingNames = ['eager', 'sdpa', 'compile', 'channels-last', 'bf16'] as const;
@@ -48,11 +49,21 @@ export const script = (name: string): string => join(packageRoot(), 'test', 'ben
 export const ourBin = (name: string): string =>
   new URL(`../../../runtime/node/cli/bin/${name}.js`, import.meta.url).pathname;
 
-/** Waiting threads of one program would take the processors from the other. */
-export const peerEnvironment = { OMP_WAIT_POLICY: 'passive', TOKENIZERS_PARALLELISM: 'false' };
+/** Waiting threads of one program would take the processors from the other; huge pages as the trainer has them. */
+export const peerEnvironment = {
+  OMP_WAIT_POLICY: 'passive',
+  TOKENIZERS_PARALLELISM: 'false',
+  GLIBC_TUNABLES: withHugePages({}).GLIBC_TUNABLES!,
+  THP_MEM_ALLOC_ENABLE: '1',
+};
 
-export const openOurs = (): Worker =>
-  new Worker(process.execPath, [new URL('./ours.js', import.meta.url).pathname]);
+/** Training has a process of its own with huge pages, answering has not. */
+export const openOurs = (work: StepRow['work']): Worker =>
+  new Worker(
+    process.execPath,
+    [new URL('./ours.js', import.meta.url).pathname],
+    work === 'step' ? withHugePages() : process.env,
+  );
 export const openPeer = ({ python }: Settings): Worker =>
   new Worker(python, [script('peer.py')], peerEnvironment);
 

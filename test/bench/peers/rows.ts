@@ -74,12 +74,13 @@ const step = (
   more: More = {},
 ): StepRow => {
   const { options = {}, ...given } = more;
-  const { cut, questionsPerImage = 1 } = options;
+  const { cut, questionsPerImage = 1, weightsInMemory } = options;
   const words = [
     preset.replace('miss-', ''),
     variant,
     ...(variant === 'full' ? [] : [placement]),
     ...(cut ? [`cut ${cut}`] : []),
+    ...(weightsInMemory ? [weightsInMemory] : []),
     ...(questionsPerImage > 1 ? [`${questionsPerImage} questions`] : []),
     ...(more.frozenCompute ? ['int8'] : []),
     ...(more.setting ? [more.setting] : []),
@@ -120,6 +121,7 @@ const ofPreset = (preset: string, batch: number): StepRow[] => [
   ...placements.map((placement) => step(preset, batch, 'lora-r8', placement, { goal: 1 })),
   step(preset, batch, 'lora-r8', 'F/P/P', { options: { cut: 'vit' }, goal: 5 }),
   step(preset, batch, 'lora-r8', 'F/P/P', { options: { cut: 'kv' }, goal: 5 }),
+  step(preset, batch, 'lora-r8', 'F/P/P', { options: { cut: 'kv', weightsInMemory: 'mapped' }, goal: 5 }),
   step(preset, 8, 'lora-r8', 'T/P/P', { options: grouped, goal: 4 }),
   step(preset, batch, 'ia3', 'F/P/P', { goal: 1 }),
   step(preset, batch, 'prefix-n10', 'F/P/P', { goal: 1 }),

@@ -110,7 +110,7 @@ export async function measureScaling(
   chooser: SettingChooser,
 ): Promise<{ series: Series; results: Result[] }> {
   const points = new Points(row, settings);
-  const ours = openOurs();
+  const ours = openOurs('step');
   let peer: Worker | undefined;
   const found: Point[] = [];
   let chosen: ChosenSetting;

@@ -83,7 +83,7 @@ interface Facts {
 
 /** Writes what the peer needs of the row's batch. */
 async function prepare(command: Command): Promise<Facts & { readonly place: unknown }> {
-  const worker = openOurs();
+  const worker = openOurs('step');
   try {
     return (await worker.ask({ do: 'prepare', ...command })) as unknown as Facts & { place: unknown };
   } finally {
@@ -125,7 +125,7 @@ export async function measureSteps(
       throw new Error(`${row.name}: ours trains ${own.trainable} numbers, the peer ${trainable}`);
   };
   const programs = {
-    ours: () => opened(openOurs(), { do: 'open', ...common, work, place: own.place }),
+    ours: () => opened(openOurs(work), { do: 'open', ...common, work, place: own.place }),
     peer: () => opened(openPeer(settings), { ...peerOpen, setting }, check),
   };
   const measured = await (row.apart ? apart : inTurn)(programs, repeats, deadline);

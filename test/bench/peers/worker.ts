@@ -11,7 +11,7 @@ export class Worker {
   private readonly lines: AsyncIterableIterator<string>;
   private memory: { stop(): number } | undefined;
 
-  constructor(command: string, args: readonly string[], environment: Record<string, string> = {}) {
+  constructor(command: string, args: readonly string[], environment: NodeJS.ProcessEnv = {}) {
     this.child = spawn(command, args, {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { ...process.env, ...environment },
