@@ -9,14 +9,18 @@ import type { TrainOptions } from './options.js';
 
 export type MemoryForm = 'packed' | 'mapped';
 
-/** Numbers of a model whose packed copies are hundreds of megabytes. */
-const LARGE = 5e7;
+/** Numbers of a model from which its packed copies cost more than they save, by what its graph computes. */
+const LARGE: Partial<Record<GraphRole, number>> = {
+  training: 5e7,
+  [cutRoles.vit.training]: 1e8,
+  [cutRoles.kv.training]: Number.POSITIVE_INFINITY,
+};
 
 /**
  * Packed copies, one for each direction of a product, pay where products have a few dozen rows: texts. With hundreds
- * of image tokens in the graph they save next to nothing. Measured at miss-base, batch 2, LoRA F/P/P, 2 cores: mapped
- * and packed 3.4 and 3.5 s a step without a cut, 0.70 and 0.66 with `vit`, 0.36 and 0.31 with `kv`, each with 1.0 GB
- * less where mapped; at miss-small, batch 20, mapped and packed differ by less than the machine wavers.
+ * of image tokens in the graph they save next to nothing. Measured with LoRA F/P/P on 2 cores, seconds a step mapped and
+ * packed: miss-base, batch 2: 3.4 and 3.5 without a cut, 0.70 and 0.66 with `vit`, 0.36 and 0.31 with `kv`, each with
+ * 1.0 GB less where mapped; miss-small, batch 20: 1.8 and 1.8, with `vit` 0.52 and 0.44, 0.2 GB.
  */
 export function memoryForm(
   manifest: ReturnType<typeof readAnyManifest>,
@@ -25,6 +29,5 @@ export function memoryForm(
 ): MemoryForm {
   if (weightsInMemory !== 'auto') return weightsInMemory;
   if (isImported(manifest)) return 'packed';
-  const onlyTexts = role === cutRoles.kv.training;
-  return manifest.parameters.total > LARGE && !onlyTexts ? 'mapped' : 'packed';
+  return manifest.parameters.total > (LARGE[role] ?? Number.POSITIVE_INFINITY) ? 'mapped' : 'packed';
 }
