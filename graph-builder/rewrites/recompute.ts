@@ -7,7 +7,7 @@ import { rewriteNodes } from './rewrite-nodes.js';
 /**
  * selective: attention's scores and probabilities and all that is cheap: dropout masks, what they drop, activations,
  *            normalised states. Matrix products and sums are kept.
- * blocks:    all but the residual stream is rebuilt: a third more time, least memory.
+ * blocks:    all but the residual stream is rebuilt: a fifth more time, least memory.
  */
 export const recomputeModes = ['none', 'selective', 'blocks'] as const;
 export type RecomputeMode = (typeof recomputeModes)[number];

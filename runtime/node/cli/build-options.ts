@@ -65,7 +65,7 @@ export const buildOptions = <T>(y: Argv<T>) =>
     .option('recompute', {
       choices: recomputeModes,
       describe:
-        'what the backward pass rebuilds instead of keeping: less memory, the same numbers. selective: attention, dropout masks, activations and what else is cheap; blocks: all but the residual stream, a quarter slower; default selective where an image encoder of 150 tokens or more has gradients (it costs 0 to 8% of the time), else none',
+        'what the backward pass rebuilds instead of keeping: less memory, the same numbers. selective: attention, dropout masks, activations and what else is cheap; blocks: all but the residual stream, a fifth slower; default selective where an image encoder of 150 tokens or more has gradients (it costs 0 to 8% of the time), else none',
     })
     .option('precision', {
       choices: ['float32', 'float16', 'bfloat16'] as const,
