@@ -184,7 +184,8 @@ class Rebuilder {
  *
  * Values and gradients are bit-identical: the same operators on the same numbers. A gradient that is not finite
  * makes rebuilt values so, too: the step is skipped then in any case.
- * Source: selective: Korthikanti et al. 2022 (arXiv:2205.05198), section 5, and more; blocks: Chen et al. 2016 (arXiv:1604.06174), here by the position of layers instead of √n segments.
+ * Source: selective: Korthikanti et al. 2022 (arXiv:2205.05198), section 5, and more; blocks: Chen et al. 2016
+ * (arXiv:1604.06174), here by the position of layers instead of √n segments.
  */
 export function recompute(graph: Graph, mode: RecomputeMode): Graph {
   if (mode === 'none') return graph;
